@@ -1,0 +1,77 @@
+package mail
+
+import (
+	"errors"
+	"fmt"
+)
+
+// A Grade says how far a fault reaches. One bad message never stops its
+// mailbox, one bad mailbox never stops its account.
+type Grade uint8
+
+// The grades, by rising reach.
+const (
+	GradeMessage Grade = iota + 1
+	GradeMailbox
+	GradeAccount
+)
+
+// A Class says what kind of trouble a fault is, and so who can mend it and
+// when to try again.
+type Class string
+
+// The classes of faults.
+const (
+	ClassAuth     Class = "authentication"
+	ClassTLS      Class = "tls"
+	ClassNetwork  Class = "network"
+	ClassThrottle Class = "throttling"
+	ClassQuota    Class = "quota"
+	ClassServer   Class = "server"
+	ClassLocal    Class = "local"
+	ClassConfig   Class = "configuration"
+)
+
+// A Fault is an error that knows its reach, its kind and what to do next.
+type Fault struct {
+	Grade Grade
+	Class Class
+	// Hint says what to do next, in lower case, as part of a sentence; may be "".
+	Hint string
+	Err  error
+}
+
+func (f *Fault) Error() string {
+	if f.Hint == "" {
+		return f.Err.Error()
+	}
+	return fmt.Sprintf("%v: %s", f.Err, f.Hint)
+}
+
+func (f *Fault) Unwrap() error { return f.Err }
+
+// NewFault wraps err.
+func NewFault(g Grade, c Class, err error, hint string) *Fault {
+	return &Fault{Grade: g, Class: c, Err: err, Hint: hint}
+}
+
+// GradeOf is the grade of the outermost Fault in err; otherwise fallback.
+func GradeOf(err error, fallback Grade) Grade {
+	var f *Fault
+	if errors.As(err, &f) {
+		return f.Grade
+	}
+	return fallback
+}
+
+// ClassOf is the class of the outermost Fault in err, ClassServer if it has none.
+func ClassOf(err error) Class {
+	var f *Fault
+	if errors.As(err, &f) {
+		return f.Class
+	}
+	return ClassServer
+}
+
+// ErrShort is wrapped by the error of a message that ended before its size.
+var ErrShort = errors.New("message ended before its announced size")

@@ -1,0 +1,357 @@
+package mail
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"io"
+	"strings"
+	"time"
+)
+
+// A Digest is a SHA-256. The zero Digest stands for "not known".
+type Digest [sha256.Size]byte
+
+// IsZero tells whether the digest is not known.
+func (d Digest) IsZero() bool { return d == Digest{} }
+
+// String is the digest in lower-case hexadecimal, "" if not known.
+func (d Digest) String() string {
+	if d.IsZero() {
+		return ""
+	}
+	return hex.EncodeToString(d[:])
+}
+
+// ParseDigest reads what String wrote; "" gives the zero Digest.
+func ParseDigest(s string) (Digest, error) {
+	var d Digest
+	if s == "" {
+		return d, nil
+	}
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != len(d) {
+		return d, fmt.Errorf("not a SHA-256 in hexadecimal: %q", s)
+	}
+	copy(d[:], b)
+	return d, nil
+}
+
+// An Identity is what is known of the bytes of a message, from least to most
+// costly to learn. Each field that is known is non-zero. Two messages are the
+// same when their Body digests are equal; the other digests find candidates.
+//
+// An X-TUID header field, which mbsync leaves in every message that it
+// copies, counts for none of them but Wire: with it and without it, a message
+// is the same one.
+type Identity struct {
+	// GlobalID is the server's own name for the message wherever it lies:
+	// EMAILID (RFC 8474) or X-GM-MSGID. Equal means the same message.
+	GlobalID string
+	// Size is the length in bytes of the message with every line end taken
+	// as CRLF. As told by a server it is a hint only.
+	Size int64
+	// Light is a digest over the fields that LightFields names.
+	Light Digest
+	// Header is a digest over the whole header with line ends as CRLF.
+	Header Digest
+	// Body is the identity proper: a digest over the whole message, header
+	// and body, with every line end taken as CRLF.
+	Body Digest
+	// Wire is a digest over the exact bytes as they were read.
+	Wire Digest
+}
+
+// A Level says how much of an Identity is asked for. Each includes those before.
+type Level uint8
+
+// The levels, by rising cost.
+const (
+	LevelNone   Level = iota // what a scan gives by itself: Size, GlobalID
+	LevelLight               // Light
+	LevelHeader              // Header
+	LevelBody                // Body and Wire: the whole message is read
+)
+
+// Level is the highest level that is known.
+func (id Identity) Level() Level {
+	switch {
+	case !id.Body.IsZero():
+		return LevelBody
+	case !id.Header.IsZero():
+		return LevelHeader
+	case !id.Light.IsZero():
+		return LevelLight
+	}
+	return LevelNone
+}
+
+// LightFields names the header fields that a light digest covers. A server
+// can be asked for just these; X-TUID is asked for only to be left out of
+// sizes.
+var LightFields = []string{"Date", "From", "Message-ID", "Subject", "To", "Cc"}
+
+// TUIDField is the header field that mbsync leaves in what it copied.
+const TUIDField = "X-TUID"
+
+// An Item is a message as one side shows it: its state there, and as much of
+// its identity as is known.
+type Item struct {
+	Flags FlagSet
+	// Date is the time of arrival: INTERNALDATE on a server, the time of
+	// modification of a Maildir file. Zero when unknown.
+	Date  time.Time
+	Ident Identity
+	// Stat is a mark of the stored file (inode, size, time of modification)
+	// that changes when the bytes may have changed; "" on a server. Only the
+	// Side that wrote it reads it.
+	Stat string
+	// Token is the name that godwit gives a file after the server's message
+	// that it holds (see Token); "" for all others.
+	Token string
+	// HintUID is the UID of the server's message that another tool wrote
+	// into the file name; 0 when there is none. A hint, never a proof.
+	HintUID uint32
+}
+
+// Token names the message at (mailbox, UIDVALIDITY, UID) of the account pair
+// that instance identifies. A file that bears it was placed for exactly that
+// message, even when no index knows of it: servers share one UIDVALIDITY
+// among mailboxes, so the name of the mailbox is part of it.
+func Token(instance string, mailbox MailboxName, epoch string, ref Ref) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%d:%s%d:%s%d:%s%d:%s", len(instance), instance, len(mailbox), mailbox, len(epoch), epoch, len(ref), ref)
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// maxHeader is how much of a header is looked at for light fields; the digests
+// cover all of it.
+const maxHeader = 1 << 20
+
+// A Hasher computes the Identity of the message that is written to it. Write
+// never fails. It holds one header field at a time, so its memory does not
+// grow with the message.
+type Hasher struct {
+	wire, body, header hash.Hash
+	light              lightDigest
+
+	size     int64
+	lastCR   bool // the last byte written was a CR not yet passed on
+	inHeader bool
+	line     []byte // the header line being collected, canonical
+	field    []byte // the header field being collected, with its continuations
+	skipping bool   // a header line too long to collect is being passed through
+	canon    []byte // scratch
+}
+
+// NewHasher makes a Hasher.
+func NewHasher() *Hasher {
+	return &Hasher{wire: sha256.New(), body: sha256.New(), header: sha256.New(), inHeader: true}
+}
+
+// Write adds bytes of the message.
+func (h *Hasher) Write(p []byte) (int, error) {
+	h.wire.Write(p)
+	if cap(h.canon) < 2*len(p)+1 {
+		h.canon = make([]byte, 0, 2*len(p)+1)
+	}
+	h.canon, h.lastCR = appendCanonical(h.canon[:0], p, h.lastCR)
+	h.feed(h.canon)
+	return len(p), nil
+}
+
+// appendCanonical appends p to dst with each LF that no CR precedes made CRLF.
+func appendCanonical(dst, p []byte, lastCR bool) ([]byte, bool) {
+	for len(p) > 0 {
+		i := bytes.IndexByte(p, '\n')
+		if i < 0 {
+			return append(dst, p...), p[len(p)-1] == '\r'
+		}
+		cr := lastCR
+		if i > 0 {
+			cr = p[i-1] == '\r'
+		}
+		dst = append(dst, p[:i]...)
+		if !cr {
+			dst = append(dst, '\r')
+		}
+		dst = append(dst, '\n')
+		p, lastCR = p[i+1:], false
+	}
+	return dst, lastCR
+}
+
+func (h *Hasher) feed(p []byte) {
+	for h.inHeader && len(p) > 0 {
+		i := bytes.IndexByte(p, '\n')
+		part := p
+		if i >= 0 {
+			part = p[:i+1]
+		}
+		p = p[len(part):]
+		h.headerBytes(part, i >= 0)
+	}
+	if len(p) > 0 {
+		h.size += int64(len(p))
+		h.body.Write(p)
+	}
+}
+
+// headerBytes takes a piece of a header line; end says that it ends the line.
+func (h *Hasher) headerBytes(part []byte, end bool) {
+	if h.skipping {
+		h.pass(part)
+		h.skipping = !end
+		return
+	}
+	h.line = append(h.line, part...)
+	if !end {
+		if len(h.line)+len(h.field) > maxHeader {
+			h.endField()
+			h.pass(h.line)
+			h.line, h.skipping = h.line[:0], true
+		}
+		return
+	}
+	switch {
+	case len(h.line) == 2 && h.line[0] == '\r': // the empty line
+		h.endField()
+		h.inHeader = false
+		h.pass(h.line)
+	case h.line[0] == ' ' || h.line[0] == '\t':
+		h.field = append(h.field, h.line...)
+		if len(h.field) > maxHeader {
+			h.endField()
+		}
+	default:
+		h.endField()
+		h.field = append(h.field, h.line...)
+	}
+	h.line = h.line[:0]
+}
+
+// endField accounts for the header field that was collected.
+func (h *Hasher) endField() {
+	f := h.field
+	h.field = h.field[:0]
+	if len(f) == 0 {
+		return
+	}
+	name, value, ok := splitField(f)
+	if ok && strings.EqualFold(name, TUIDField) {
+		return
+	}
+	if ok {
+		h.light.add(name, value)
+	}
+	h.pass(f)
+}
+
+func (h *Hasher) pass(p []byte) {
+	h.size += int64(len(p))
+	h.body.Write(p)
+	h.header.Write(p)
+}
+
+// Sum ends the message and gives its Identity, without a GlobalID. The Hasher
+// must not be written to after.
+func (h *Hasher) Sum() Identity {
+	if h.inHeader {
+		if len(h.line) > 0 && (h.line[0] == ' ' || h.line[0] == '\t') {
+			h.field = append(h.field, h.line...)
+			h.line = h.line[:0]
+		}
+		h.endField()
+		h.field = append(h.field, h.line...)
+		h.endField()
+	}
+	id := Identity{Size: h.size, Light: h.light.sum()}
+	h.header.Sum(id.Header[:0])
+	h.body.Sum(id.Body[:0])
+	h.wire.Sum(id.Wire[:0])
+	return id
+}
+
+// Identify reads a whole message and gives its Identity, without a GlobalID.
+func Identify(r io.Reader) (Identity, error) {
+	h := NewHasher()
+	if _, err := io.Copy(h, r); err != nil {
+		return Identity{}, err
+	}
+	return h.Sum(), nil
+}
+
+// IdentifyHeader reads a header, or the part of one that holds LightFields
+// and TUIDField (the answer to BODY.PEEK[HEADER.FIELDS (…)]), and gives its
+// Light digest and the number of bytes, line ends as CRLF, that X-TUID
+// fields take in it: subtract them from a size told by a server. The Header
+// digest given is true only when the header was whole.
+func IdentifyHeader(r io.Reader) (id Identity, tuid int64, err error) {
+	var count counter
+	h := NewHasher()
+	if _, err := io.Copy(io.MultiWriter(h, &count), r); err != nil {
+		return Identity{}, 0, err
+	}
+	full := h.Sum()
+	return Identity{Light: full.Light, Header: full.Header}, count.canonical() - full.Size, nil
+}
+
+// counter counts bytes with line ends as CRLF.
+type counter struct {
+	n      int64
+	lastCR bool
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	for i, b := range p {
+		if b == '\n' && !(c.lastCR && i == 0) && (i == 0 || p[i-1] != '\r') {
+			c.n++
+		}
+		c.n++
+	}
+	if len(p) > 0 {
+		c.lastCR = p[len(p)-1] == '\r'
+	}
+	return len(p), nil
+}
+
+func (c *counter) canonical() int64 { return c.n }
+
+func splitField(f []byte) (name, value string, ok bool) {
+	i := bytes.IndexByte(f, ':')
+	if i <= 0 {
+		return "", "", false
+	}
+	return strings.TrimRight(string(f[:i]), " \t"), string(f[i+1:]), true
+}
+
+// lightDigest collects LightFields: the first of each name, white space
+// folded, so that a server that refolds a header gives the same digest.
+type lightDigest struct {
+	values [6]string
+	have   [6]bool
+}
+
+func (l *lightDigest) add(name, value string) {
+	for i, f := range LightFields {
+		if strings.EqualFold(f, name) && !l.have[i] {
+			l.have[i], l.values[i] = true, strings.Join(strings.Fields(value), " ")
+		}
+	}
+}
+
+func (l *lightDigest) sum() Digest {
+	d := sha256.New()
+	for i, f := range LightFields {
+		if l.have[i] {
+			fmt.Fprintf(d, "%s:%d:%s\n", f, len(l.values[i]), l.values[i])
+		}
+	}
+	return Digest(d.Sum(nil))
+}
+
+// NoLightFields is the Light digest of a message that has none of LightFields:
+// it tells nothing about which message it is.
+var NoLightFields = (&lightDigest{}).sum()

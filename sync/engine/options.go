@@ -1,0 +1,39 @@
+package engine
+
+import (
+	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/sync/plan"
+)
+
+// Options is all that a run is made of.
+type Options struct {
+	Account       string
+	Local, Remote Writer
+	Index         Index
+	Keeper        Keeper // where deleted messages are kept; nil keeps none
+
+	// Mode names the policy; a mode that permits what the last run's did not
+	// makes the account adopt (no deletions, flags by union).
+	Mode   string // "mirror", "pull" or "push"
+	Policy plan.Policy
+	// Bound names what the base belongs to (server and user). When it differs
+	// from what the index remembers, the account adopts.
+	Bound string
+	// Scope tells which mailboxes take part.
+	Scope func(mail.MailboxName, mail.Role) bool
+	// Only restricts this run to some of those; nil is all. The others are
+	// surveyed but not scanned, and nothing is deleted that might have
+	// moved there.
+	Only func(mail.MailboxName) bool
+
+	// GuardPercent is how many percent of a mailbox, or of the account, may
+	// be deleted within 24 hours; 0 switches the guard off.
+	GuardPercent int
+	// Accept carries out exactly the deletions that are recorded as held;
+	// Reject copies them back.
+	Accept, Reject bool
+	DryRun         bool
+
+	Clock    plan.Clock
+	Observer Observer
+}

@@ -1,0 +1,246 @@
+package plan
+
+import (
+	"io"
+	"time"
+
+	"github.com/godwit-mail/godwit/mail"
+)
+
+// Side says which of the two sides of an account is meant.
+type Side uint8
+
+// The sides of an account that is synchronised with a Maildir. In a
+// migration Remote is the origin and Local the target.
+const (
+	Local  Side = 0
+	Remote Side = 1
+)
+
+// Sides lists both, for loops.
+var Sides = [2]Side{Local, Remote}
+
+// Other is the opposite side.
+func (s Side) Other() Side { return 1 - s }
+
+func (s Side) String() string {
+	if s == Local {
+		return "local"
+	}
+	return "remote"
+}
+
+// Box is a mailbox as one side shows it in a survey.
+type Box struct {
+	Name mail.MailboxName
+	// Epoch changes when Refs lose their meaning: UIDVALIDITY on a server,
+	// constant on a Maildir. "" when it is not known before a scan.
+	Epoch string
+	// ID is evidence that a mailbox under a new name is an old one: MAILBOXID
+	// (RFC 8474) or the inode of the directory; "" if the side has none.
+	ID   string
+	Role mail.Role
+	// Container says that the mailbox cannot hold mail (\Noselect); it is
+	// listed for its children only.
+	Container bool
+	// State is what the cursor told: Same only if nothing can have changed.
+	State BoxState
+	// Count is the number of messages, -1 if not known.
+	Count int
+	// Next is the lower bound of the Ref that the next message will get
+	// (UIDNEXT); 0 if not known. Only servers have it.
+	Next uint32
+	// Cursor is the survey's own view of where the box stands; a scan
+	// gives the one to remember.
+	Cursor Cursor
+	Rights Rights
+}
+
+// BoxState is the outcome of comparing a mailbox with a cursor.
+type BoxState uint8
+
+// The states. Unknown (no cursor, or a side that cannot tell) must be scanned
+// like Changed.
+const (
+	Unknown BoxState = iota
+	Changed
+	Same
+)
+
+// Rights says what may be done to a mailbox. What is denied is declined,
+// not retried.
+type Rights struct {
+	NoInsert, NoFlags, NoDelete bool
+}
+
+// ReadOnly are the rights of a mailbox that can only be looked at.
+var ReadOnly = Rights{NoInsert: true, NoFlags: true, NoDelete: true}
+
+// Cursor remembers how far one side's mailbox has been seen. Its text belongs
+// to the Side; "" is the beginning of time and asks for a full comparison.
+type Cursor string
+
+// Since is what a Side is told of a mailbox before it surveys or scans it.
+type Since struct {
+	Cursor Cursor
+	Epoch  string // the epoch the index knows, "" if none
+	// Known is the number of messages that the index has bound here in that epoch.
+	Known int
+}
+
+// Seen is one message in the answer of a scan.
+type Seen struct {
+	Ref  mail.Ref
+	Item mail.Item
+	// Gone: the side says explicitly that the message is no longer there
+	// (VANISHED). Item is empty.
+	Gone bool
+	// NoFlags: Item.Flags was not asked for and is unchanged since the cursor.
+	NoFlags bool
+}
+
+// Scanned is how a scan ended.
+type Scanned struct {
+	Epoch  string // the epoch the Refs belong to
+	Cursor Cursor // to be remembered when everything seen is settled
+	// Full: every message that is there was yielded, so what was not yielded
+	// is not there, provided the view is Complete. Otherwise only what changed
+	// since the cursor was yielded.
+	Full bool
+	// Complete: the side vouches for it that nothing was missed: the listing
+	// stood still, the count agrees with the number of distinct Refs. Absence
+	// is evidence only in a complete view.
+	Complete bool
+	Next     uint32 // see Box.Next
+	Count    int    // messages in the mailbox now, -1 if not known
+	Rights   Rights
+}
+
+// Incoming is a message on its way to a side.
+type Incoming struct {
+	// Tag is the caller's own mark; it comes back in Placed.
+	Tag  int
+	Item mail.Item // Flags, Date, Token and expected Ident.Size to give it
+	// Open gives the bytes. A body that streams from the other side can be
+	// opened once only; a second Open gives an error.
+	Open func() (io.ReadCloser, error)
+}
+
+// Placed tells what became of an Incoming.
+type Placed struct {
+	Tag int
+	// Place is where it now durably lies; Ref is "" if Err is not nil, or if
+	// the side took it but could not tell under which name (then Unknown).
+	Ref   mail.Ref
+	Epoch string
+	// Flags are those that the side accepted of the ones given.
+	Flags mail.FlagSet
+	Ident mail.Identity // of the bytes as they were written
+	Stat  string
+	// Unknown: the message may or may not have been stored (the connection
+	// broke before the answer).
+	Unknown bool
+	Err     error
+}
+
+// OpKind is what an Op does.
+type OpKind uint8
+
+// The kinds of Op.
+const (
+	OpFlags  OpKind = iota + 1 // change flags at From
+	OpMove                     // move From to mailbox To, on one side
+	OpDelete                   // remove the message at From for good
+)
+
+func (k OpKind) String() string {
+	return [...]string{"", "flags", "move", "delete"}[k]
+}
+
+// An Op is one change to a message that a side already has.
+type Op struct {
+	Tag         int // the caller's own mark; it comes back in Outcome
+	Kind        OpKind
+	From        Place
+	To          mail.BoxID   // OpMove
+	Add, Remove mail.FlagSet // OpFlags
+	// Expect is the identity the message should have there, for a side that
+	// must find it again under another name or prove it before a deletion.
+	Expect mail.Identity
+	// Stat is the mark the file had when the change was decided; "" on a server.
+	Stat string
+}
+
+// Result is how an Op ended.
+type Result uint8
+
+// The results of an Op.
+const (
+	// Done: the side is as asked. A message that had already gone counts as
+	// Done for OpDelete.
+	Done Result = iota + 1
+	// Declined: the side will not do this, ever, for a reason of its own
+	// (rights, PERMANENTFLAGS, a letter that does not exist). Not retried.
+	Declined
+	// Missing: the message is no longer at From. The next scan tells more.
+	Missing
+	// Failed: not done; may be tried again.
+	Failed
+	// Uncertain: it may or may not have been done (the connection broke
+	// before the answer).
+	Uncertain
+)
+
+func (r Result) String() string {
+	return [...]string{"", "done", "declined", "missing", "failed", "uncertain"}[r]
+}
+
+// Outcome tells what became of an Op.
+type Outcome struct {
+	Tag    int
+	Result Result
+	At     Place // after OpMove: the new place; Ref "" if the side could not tell
+	Epoch  string
+	// Accepted are the flags of Op.Add that the side took (OpFlags, Done).
+	Accepted mail.FlagSet
+	Stat     string
+	Err      error
+}
+
+// Place is where a message lies on one side.
+type Place struct {
+	Box mail.BoxID
+	Ref mail.Ref
+}
+
+// IsZero tells whether there is no place.
+func (p Place) IsZero() bool { return p.Ref == "" }
+
+// Gone names a message that a scan showed to be missing, for Confirm.
+type Gone struct {
+	At    Place
+	Ident mail.Identity
+}
+
+// Found is the answer to an Intent that was left open: what a side can say of
+// an effect whose outcome was never learned.
+type Found struct {
+	State FoundState
+	At    Place
+	Epoch string
+	Flags mail.FlagSet
+	Stat  string
+}
+
+// FoundState says what a search for an unanswered effect gave.
+type FoundState uint8
+
+// The states of Found.
+const (
+	FoundUnknown FoundState = iota // the side could not look; ask again later
+	FoundAbsent                    // it did not happen
+	FoundThere                     // it happened, At says where
+)
+
+// Clock is a moment; the engine is handed one so that tests can set it.
+type Clock func() time.Time
