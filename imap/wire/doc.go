@@ -1,0 +1,42 @@
+// Package wire stands between a server and the IMAP library: a Conn is a
+// net.Conn that is put under imapclient.New. It reads the stream of responses
+// by lines and literals, and guarantees to what lies above it:
+//
+//   - Nothing that was cut looks whole. An end of the stream, or silence,
+//     inside a line or a literal is an error (io.ErrUnexpectedEOF or a
+//     timeout), never a clean end; Conn.Err tells the first reason.
+//   - What comes out is well-formed and known to the library: responses that
+//     would break it are repaired or dropped, and what was lost that way can
+//     be asked for (TakeNoBody, TakeBadNames, Alerts, Bye, …).
+//   - A FETCH response that is handed on answers the command that waits for
+//     its message: unsolicited ones never take its place.
+//   - Memory stays bounded whatever the server sends: lines, literals held
+//     in memory, nesting and records are capped. Bodies stream.
+//   - Timeouts are about progress. A server is silent if no byte came for
+//     Options.IdleTimeout while an answer was due; slow readers above, and
+//     IDLE, do not count. The library's own deadlines are ignored.
+//   - No secret is traced: Options.Trace sees neither the arguments of LOGIN
+//     and AUTHENTICATE nor the bytes of literals.
+//
+// # What the caller must know
+//
+// Commands may be pipelined, but a STORE and a FETCH, or two FETCHes, that
+// name one message should not be in flight together: the library gives a
+// response to the first of them that has the message.
+//
+// An INTERNALDATE that is missing its sense (NIL, or no date) is handed on as
+// BadDate. A FETCH response without a usable body for a message whose body
+// was asked for is not handed on: the message is missing from the answer, and
+// TakeNoBody tells why. So count the bodies that came; never read a missing
+// one as empty.
+//
+// A command that is refused while the library waits to send a literal
+// (APPEND answered NO [TRYCREATE] or [OVERQUOTA]) makes the library close
+// its connection. When nothing else is in flight the Conn does not follow:
+// the Close that the library calls then is ignored once, and the connection
+// goes on being usable. AppendCommand.Close must be called, as always, before
+// anything else. To end a connection for certain, from any goroutine, use
+// Kill before imapclient's Close.
+//
+// One goroutine reads and any number write, as imapclient does.
+package wire
