@@ -29,6 +29,8 @@ type Change struct {
 	Outside bool
 	// Rejected: the user told godwit not to carry this deletion over.
 	Rejected bool
+	// Unreadable: an identity that was asked for could not be had.
+	Unreadable bool
 }
 
 // BoxPair is a mailbox on both sides, as a plan needs it.
@@ -97,6 +99,9 @@ type Input struct {
 	// Boxes are all mailboxes in scope, changed or not.
 	Boxes  []BoxPair
 	Policy Policy
+	// KeepsRef says, a side, that a message keeps its Ref when it is moved to
+	// another mailbox (a Maildir key does, a UID does not).
+	KeepsRef [2]bool
 }
 
 // Reason says why something is not done, or done otherwise than asked. It is
@@ -124,8 +129,8 @@ const (
 	ReasonDeclined    Reason = "declined"    // the side cannot store it
 )
 
-// A Plan is what is to be done, in this order: Binds, Gains, Flags, Moves,
-// Losses. Gains are durable before the first loss. All lists are in a fixed
+// A Plan is what is to be done, in this order: Binds and Drops, Gains, Flags,
+// Moves, Losses. Gains are durable before the first loss. All lists are in a fixed
 // order for a given input.
 type Plan struct {
 	// Asks: identities that must be known before the plan is whole. If there
@@ -156,8 +161,9 @@ type Ask struct {
 	Level mail.Level
 }
 
-// A Bind records what is so: Row is to be stored as it is here (ID 0: a new row).
-// From lists the changes that it settles.
+// A Bind records what is so: Row is to be stored as it is here. A new row has
+// a negative ID, unique in the plan, by which ops refer to it; the index
+// gives it another. Settle lists the changes that it settles.
 type Bind struct {
 	Row    Row
 	Settle []Ref
@@ -178,7 +184,7 @@ type Gain struct {
 	Epoch  string
 	Box    mail.BoxID // on To
 	Item   mail.Item  // flags to give it, date, what is known of its identity
-	Row    Row        // the row to complete; ID 0: a new row
+	Row    Row        // the row to complete; a negative ID: a new row
 	Settle []Ref
 	Why    Reason // "" for a new message; ReasonMoveBeats, ReasonRejected, …
 }
@@ -189,16 +195,26 @@ type FlagOp struct {
 	At          Place
 	Row         int64
 	Add, Remove mail.FlagSet
-	// Union: the op comes from an adoption, without a base.
-	Settle []Ref
+	// CarryAdd and CarryRemove are the whole change of the other side that
+	// this op carries over: when it is done they belong to the base of both
+	// sides (less what was not accepted here). They hold more than Add and
+	// Remove where this side had made a part of the same change itself.
+	CarryAdd, CarryRemove mail.FlagSet
+	Settle                []Ref
 }
 
 // A Move moves a message within one side, as it was moved on the other.
 type Move struct {
-	Side   Side
-	From   Place
-	To     mail.BoxID
-	Row    int64
+	Side Side
+	From Place
+	To   mail.BoxID
+	Row  int64
+	// At is where the other side has it, Epoch, Ident and Stat as the other
+	// side has it there: they enter the row when the move is done.
+	At     Place
+	Epoch  string
+	Ident  mail.Identity
+	Stat   string
 	Settle []Ref
 }
 

@@ -1,0 +1,302 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/godwit-mail/godwit/mail"
+)
+
+// FolderInput is all that Folders looks at.
+type FolderInput struct {
+	Boxes []BoxRecord
+	Seen  [2][]Box
+	Scope func(mail.MailboxName, mail.Role) bool
+	// Renamed are the mailboxes that are proved to have another name now, a side.
+	Renamed [2]map[mail.BoxID]mail.MailboxName
+	Policy  Policy
+	// Accept and Reject are the user's word on mailboxes that are held.
+	Accept, Reject bool
+}
+
+// FolderKind is what is to be done about a mailbox.
+type FolderKind uint8
+
+// The kinds of FolderOp.
+const (
+	FolderCreate FolderKind = iota + 1 // make Name on Side
+	FolderRename                       // give Name on Side the name To
+	FolderRemove                       // its messages go like any others, then remove Name on Side
+)
+
+// A FolderOp is one effect on a mailbox of a side.
+type FolderOp struct {
+	Kind   FolderKind
+	Side   Side
+	Record int // index into FolderPlan.Records
+	Name   mail.MailboxName
+	To     mail.MailboxName
+}
+
+// FolderPlan is what Folders decided.
+type FolderPlan struct {
+	// Records are all pairs as they should now stand, in the order of their
+	// names: new ones have ID 0, Dormant is up to date, and a half that is
+	// not there (yet) has the flag in There unset.
+	Records []BoxRecord
+	There   [][2]bool
+	Ops     []FolderOp // in the order in which they must be done
+	Forget  []mail.BoxID
+	// Vanished are records whose mailbox one side no longer lists, and that are held.
+	Vanished []VanishedBox
+	// Restored are records whose mailbox is made again on that side: the rows
+	// bound there are to be copied back.
+	Restored []VanishedBox
+}
+
+// VanishedBox says on which side a mailbox is no longer.
+type VanishedBox struct {
+	Record int
+	Side   Side
+}
+
+// Folders decides what becomes of mailboxes: what one side has and the other
+// never had is created there; a proved rename is carried over; what vanished
+// is held, never inferred to be empty.
+func Folders(in FolderInput) FolderPlan {
+	f := folders{in: in}
+	for _, s := range Sides {
+		f.seen[s] = map[mail.MailboxName]*Box{}
+		for i := range in.Seen[s] {
+			f.seen[s][in.Seen[s][i].Name] = &in.Seen[s][i]
+		}
+	}
+	for _, rec := range in.Boxes {
+		f.known(rec)
+	}
+	f.unknown()
+	f.order()
+	return f.plan
+}
+
+type folders struct {
+	in   FolderInput
+	seen [2]map[mail.MailboxName]*Box
+	used [2]map[mail.MailboxName]bool
+	plan FolderPlan
+}
+
+// mailbox is what a side lists under a name, nil if it can hold no mail.
+func (f *folders) mailbox(s Side, name mail.MailboxName) *Box {
+	if b := f.seen[s][name]; b != nil && !b.Container {
+		return b
+	}
+	return nil
+}
+
+func (f *folders) use(s Side, name mail.MailboxName) {
+	if f.used[s] == nil {
+		f.used[s] = map[mail.MailboxName]bool{}
+	}
+	f.used[s][name] = true
+}
+
+// known decides a pair that the index remembers.
+func (f *folders) known(rec BoxRecord) {
+	var there, renamed [2]bool
+	for _, s := range Sides {
+		name := rec.Side[s].Name
+		if to, ok := f.in.Renamed[s][rec.ID]; ok {
+			rec.Side[s].Name, name, renamed[s] = to, to, true
+		}
+		if b := f.mailbox(s, name); name != "" && b != nil {
+			there[s] = true
+			f.use(s, name)
+			f.refresh(&rec, s, b)
+		}
+	}
+	rec.Dormant = !f.inScope(&rec)
+	if !there[Local] && !there[Remote] {
+		if !rec.Dormant && rec.ID != 0 {
+			f.plan.Forget = append(f.plan.Forget, rec.ID)
+			return
+		}
+	}
+	k := len(f.plan.Records)
+	f.plan.Records = append(f.plan.Records, rec)
+	f.plan.There = append(f.plan.There, there)
+	if rec.Dormant {
+		return
+	}
+	for _, s := range Sides {
+		t := s.Other()
+		switch {
+		case renamed[s] && !renamed[t] && there[t] && rec.Side[t].Name != rec.Side[s].Name:
+			f.follow(k, s)
+		case !there[s] && there[t] && rec.Side[s].Name == "":
+			f.create(k, s)
+		case !there[s] && there[t]:
+			f.vanished(k, s)
+		}
+	}
+}
+
+// refresh takes over what the survey tells of a mailbox that is there.
+func (f *folders) refresh(rec *BoxRecord, s Side, b *Box) {
+	rec.Side[s].ID = b.ID
+	rec.Side[s].Rights = b.Rights
+	rec.Side[s].Missing = false
+	if b.Role != mail.RoleNone || s == Remote {
+		rec.Role = b.Role
+	}
+}
+
+func (f *folders) inScope(rec *BoxRecord) bool {
+	name := rec.Side[Remote].Name
+	if name == "" || f.mailbox(Remote, name) == nil && rec.Side[Local].Name != "" {
+		name = rec.Side[Local].Name
+	}
+	return f.in.Scope(name, rec.Role)
+}
+
+// follow carries a rename of side s over to the other side.
+func (f *folders) follow(k int, s Side) {
+	t := s.Other()
+	rec := &f.plan.Records[k]
+	to := rec.Side[s].Name
+	if !f.in.Policy.Create[t] || f.seen[t][to] != nil && !f.seen[t][to].Container {
+		return // the names differ from now on
+	}
+	f.plan.Ops = append(f.plan.Ops, FolderOp{Kind: FolderRename, Side: t, Record: k, Name: rec.Side[t].Name, To: to})
+}
+
+func (f *folders) create(k int, s Side) {
+	if f.in.Policy.Create[s] {
+		name := f.plan.Records[k].Side[s.Other()].Name
+		f.plan.Ops = append(f.plan.Ops, FolderOp{Kind: FolderCreate, Side: s, Record: k, Name: name})
+	}
+}
+
+// vanished decides a mailbox that side s had and no longer lists.
+func (f *folders) vanished(k int, s Side) {
+	t := s.Other()
+	rec := &f.plan.Records[k]
+	v := VanishedBox{Record: k, Side: s}
+	held := rec.Side[s].Missing
+	switch {
+	case f.in.Reject && held:
+		f.plan.Restored = append(f.plan.Restored, v)
+		f.plan.Ops = append(f.plan.Ops, FolderOp{Kind: FolderCreate, Side: s, Record: k, Name: rec.Side[s].Name})
+	case (f.in.Accept && held || f.in.Policy.RemoveBoxes[t]) && f.in.Policy.Lose[t] && rec.Side[t].Name != mail.Inbox:
+		f.plan.Ops = append(f.plan.Ops, FolderOp{Kind: FolderRemove, Side: t, Record: k, Name: rec.Side[t].Name})
+	default:
+		rec.Side[s].Missing = true
+		f.plan.Vanished = append(f.plan.Vanished, v)
+	}
+}
+
+// unknown makes pairs of mailboxes that the index does not know.
+func (f *folders) unknown() {
+	names := map[mail.MailboxName]bool{}
+	for _, s := range Sides {
+		for name, b := range f.seen[s] {
+			if !b.Container && !f.used[s][name] {
+				names[name] = true
+			}
+		}
+	}
+	for _, name := range sortedNames(names) {
+		var rec BoxRecord
+		var there [2]bool
+		for _, s := range Sides {
+			if b := f.mailbox(s, name); b != nil && !f.used[s][name] {
+				there[s] = true
+				rec.Side[s].Name = name
+				f.refresh(&rec, s, b)
+			}
+		}
+		if !f.in.Scope(name, rec.Role) {
+			continue
+		}
+		k := len(f.plan.Records)
+		f.plan.Records = append(f.plan.Records, rec)
+		f.plan.There = append(f.plan.There, there)
+		for _, s := range Sides {
+			if !there[s] {
+				f.create(k, s)
+			}
+		}
+	}
+}
+
+// order puts renames first, parents before children; then creations, parents
+// before children; then removals, children before parents.
+func (f *folders) order() {
+	rank := func(o FolderOp) int { return [...]int{0, 2, 1, 3}[o.Kind] }
+	depth := func(o FolderOp) int {
+		d := strings.Count(string(o.Name), "/")
+		if o.Kind == FolderRemove {
+			return -d
+		}
+		return d
+	}
+	slices.SortStableFunc(f.plan.Ops, func(a, b FolderOp) int {
+		if c := cmp.Compare(rank(a), rank(b)); c != 0 {
+			return c
+		}
+		if c := cmp.Compare(depth(a), depth(b)); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.Name, b.Name)
+	})
+}
+
+func sortedNames(set map[mail.MailboxName]bool) []mail.MailboxName {
+	names := make([]mail.MailboxName, 0, len(set))
+	for n := range set {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// A Rename is a mailbox that may have another name now.
+type Rename struct {
+	Side Side
+	Box  mail.BoxID
+	To   mail.MailboxName
+}
+
+// RenameCandidates lists the mailboxes that a side no longer lists under
+// their name, each with every unknown mailbox there that may be it: the same
+// ID where both have one, else the same UIDVALIDITY. The evidence is to be
+// completed by comparing what they hold; it must then be one to one. INBOX is
+// never renamed (RFC 9051, section 6.3.6: its messages would only be moved).
+func RenameCandidates(boxes []BoxRecord, seen [2][]Box) []Rename {
+	var out []Rename
+	for _, s := range Sides {
+		listed, known := map[mail.MailboxName]bool{}, map[mail.MailboxName]bool{}
+		for _, b := range seen[s] {
+			listed[b.Name] = !b.Container
+		}
+		for _, r := range boxes {
+			known[r.Side[s].Name] = true
+		}
+		for _, r := range boxes {
+			h := &r.Side[s]
+			if r.Dormant || h.Name == "" || h.Name == mail.Inbox || listed[h.Name] {
+				continue
+			}
+			for _, b := range seen[s] {
+				if b.Container || known[b.Name] || b.Name == mail.Inbox || b.Epoch != h.Epoch {
+					continue
+				}
+				if b.ID == h.ID && (b.ID != "" || s == Remote && b.Epoch != "") {
+					out = append(out, Rename{Side: s, Box: r.ID, To: b.Name})
+				}
+			}
+		}
+	}
+	return out
+}

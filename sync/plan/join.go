@@ -1,0 +1,91 @@
+package plan
+
+import (
+	"slices"
+
+	"github.com/godwit-mail/godwit/mail"
+)
+
+// joinNew pairs messages that are new on both sides and the same: the mail of
+// another tool's Maildir, or what a run placed just before it died.
+func (r *reconciler) joinNew() {
+	r.joinByToken()
+	for _, box := range r.boxesWithNew() {
+		local, remote := r.candidates(Local, box), r.candidates(Remote, box)
+		if len(local) == 0 || len(remote) == 0 {
+			continue
+		}
+		for _, p := range r.matcher.pair(local, remote) {
+			r.join(&r.news[local[p[0]].index], &r.news[remote[p[1]].index])
+		}
+	}
+}
+
+// joinByToken pairs files that name the server's message they were placed
+// for, in whichever mailbox a mail program has put them since.
+func (r *reconciler) joinByToken() {
+	byToken := map[string]int{}
+	for i := range r.news {
+		if n := &r.news[i]; n.Side == Remote && !n.taken && !n.Unreadable && n.Item.Token != "" {
+			byToken[n.Item.Token] = i
+		}
+	}
+	for i := range r.news {
+		n := &r.news[i]
+		if n.Side != Local || n.taken || n.Unreadable || n.Item.Token == "" {
+			continue
+		}
+		k, ok := byToken[n.Item.Token]
+		if !ok || r.news[k].taken {
+			continue
+		}
+		// The name says which message it is; that its bytes are still those
+		// is checked as for any other pair.
+		l := r.candidates(Local, n.At.Box)
+		m := r.candidates(Remote, r.news[k].At.Box)
+		l = slices.DeleteFunc(l, func(c candidate) bool { return c.index != i })
+		m = slices.DeleteFunc(m, func(c candidate) bool { return c.index != k })
+		for range r.matcher.pair(l, m) {
+			r.join(n, &r.news[k])
+		}
+	}
+}
+
+func (r *reconciler) boxesWithNew() []mail.BoxID {
+	var ids []mail.BoxID
+	for i := range r.news {
+		ids = append(ids, r.news[i].At.Box)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// join makes a row of two new messages that are one.
+func (r *reconciler) join(l, m *newMessage) {
+	l.taken, m.taken = true, true
+	row := r.newRow(l)
+	row.At[Remote], row.Epoch[Remote], row.Ident[Remote] = m.At, m.Epoch, m.Item.Ident
+	if m.Item.Ident.Level() < mail.LevelBody && l.Item.Ident.Level() == mail.LevelBody {
+		row.Ident[Remote] = l.Item.Ident
+		row.Ident[Remote].Wire = mail.Digest{}
+		row.Ident[Remote].GlobalID = m.Item.Ident.GlobalID
+	}
+	row.Date = m.Item.Date
+	row.NoBase = true
+	st := &state{row: row}
+	for _, n := range []*newMessage{l, m} {
+		st.half[n.Side] = half{
+			place: n.At, epoch: n.Epoch, flags: n.Item.Flags, changed: true, bound: true,
+			ident: row.Ident[n.Side], stat: n.Item.Stat,
+			settle: []Ref{{Side: n.Side, Kind: KindNew, At: n.At}},
+		}
+	}
+	if l.At.Box != m.At.Box {
+		// A file that a mail program moved after it was placed: a move. Until
+		// it is carried over the row does not bind the file.
+		st.half[Local].moved = true
+		st.row.At[Local], st.row.Epoch[Local] = Place{}, ""
+	}
+	r.rows[row.ID] = st
+	r.rowIDs = append(r.rowIDs, row.ID)
+}
