@@ -48,7 +48,7 @@ type Account struct {
 	// AllowPlaintext permits TLSNone to a host that is not this machine.
 	AllowPlaintext bool
 	CAFile         string // of PEM certificates to trust instead of the system's; "" for none
-	Fingerprint    []byte // SHA-256 of the server's certificate, 32 bytes; nil for none
+	Fingerprint    string // "sha256:" and 64 hexadecimal digits of the server's certificate; "" for none
 
 	Username string
 	Secret   SecretSource

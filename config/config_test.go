@@ -133,7 +133,7 @@ scopes = ["x"]
 		"kept":        a.KeepDeleted == 14*24*time.Hour,
 		"rate":        a.LimitRate == 2e6,
 		"archive":     a.Archive == "/archive" && p.Archive == "/state/pinned/archive",
-		"fingerprint": len(p.Fingerprint) == 32 && p.Fingerprint[0] == 0xab && p.CAFile == "/h/ca.pem",
+		"fingerprint": p.Fingerprint == "sha256:"+strings.Repeat("ab", 32) && p.CAFile == "/h/ca.pem",
 		"oauth2":      p.Secret.OAuth2.Provider == "google" && p.Secret.OAuth2.ClientSecret.Reveal() == "s" && p.Secret.Command == "",
 	}
 	for what, ok := range checks {

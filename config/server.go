@@ -25,7 +25,7 @@ func (a *accountBuilder) server(acc *Account) {
 	if a.raw.CAFile != nil {
 		acc.CAFile = a.dir("ca_file", a.raw.CAFile)
 	}
-	acc.Fingerprint = parsed(a, "tls_fingerprint", a.raw.TLSFingerprint, nil, parseFingerprint)
+	acc.Fingerprint = parsed(a, "tls_fingerprint", a.raw.TLSFingerprint, "", parseFingerprint)
 	for _, key := range []string{"ca_file", "tls_fingerprint"} {
 		written := key == "ca_file" && a.raw.CAFile != nil || key == "tls_fingerprint" && a.raw.TLSFingerprint != nil
 		if written && acc.TLS == TLSNone {

@@ -83,14 +83,14 @@ func parseRate(text string) (int64, error) {
 }
 
 // parseFingerprint reads "sha256:" and 64 hexadecimal digits, with colons
-// between or not, and gives the 32 bytes.
-func parseFingerprint(text string) ([]byte, error) {
+// between or not, and gives it in lower case without colons.
+func parseFingerprint(text string) (string, error) {
 	digits, ok := strings.CutPrefix(strings.ToLower(text), "sha256:")
 	sum, err := hex.DecodeString(strings.ReplaceAll(digits, ":", ""))
 	if !ok || err != nil || len(sum) != 32 {
-		return nil, errors.New("must be \"sha256:\" and the 64 hexadecimal digits of the certificate's SHA-256")
+		return "", errors.New("must be \"sha256:\" and the 64 hexadecimal digits of the certificate's SHA-256")
 	}
-	return sum, nil
+	return "sha256:" + hex.EncodeToString(sum), nil
 }
 
 // checkSchedule tells whether text is a cron line that ever comes due.
