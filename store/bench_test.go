@@ -1,0 +1,108 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/sync/plan"
+)
+
+// mailboxOf makes a mailbox pair and n paired messages in it, as a first sync
+// does: 1000 a settlement.
+func mailboxOf(tb testing.TB, s *Store, n int) mail.BoxID {
+	tb.Helper()
+	box := pair("INBOX")
+	settle(tb, s, &plan.Settlement{Boxes: []*plan.BoxRecord{box}})
+	for i := 0; i < n; {
+		var st plan.Settlement
+		for ; len(st.Put) < 1000 && i < n; i++ {
+			st.Put = append(st.Put, generated(box.ID, i))
+		}
+		settle(tb, s, &st)
+	}
+	return box.ID
+}
+
+// generated is a message as it is after a first pull: LF on disk, so that
+// the wire digests differ.
+func generated(box mail.BoxID, i int) *plan.Row {
+	digest := func(what string) mail.Digest { return sha256.Sum256(fmt.Appendf(nil, "%s %d", what, i)) }
+	local := mail.Identity{Size: int64(2000 + i%5000), Light: digest("light"), Header: digest("header"), Body: digest("body"), Wire: digest("lf")}
+	remote := local
+	remote.Wire = digest("crlf")
+	r := &plan.Row{
+		At: [2]plan.Place{
+			plan.Local:  {Box: box, Ref: mail.Ref(fmt.Sprintf("1763640000.M%06dP4242Q%d.host", i, i))},
+			plan.Remote: {Box: box, Ref: mail.Ref(fmt.Sprint(i + 1))},
+		},
+		Epoch: [2]string{"1", "1763640000"},
+		Ident: [2]mail.Identity{local, remote},
+		Stat:  fmt.Sprintf("%d-%d-%d", 1000000+i, 2000+i%5000, 1763640000000000000+i),
+		Date:  time.Unix(1700000000+int64(i), 0).In(time.FixedZone("", 3600)),
+	}
+	if i%3 > 0 {
+		r.Flags = [2]mail.FlagSet{mail.NewFlagSet(mail.Seen), mail.NewFlagSet(mail.Seen)}
+	}
+	return r
+}
+
+const manyMessages = 100_000
+
+// BenchmarkSettle tells rows a second, new and then changed.
+func BenchmarkSettle(b *testing.B) {
+	for b.Loop() {
+		s := open(b, b.TempDir())
+		began := time.Now()
+		box := mailboxOf(b, s, manyMessages)
+		b.ReportMetric(manyMessages/time.Since(began).Seconds(), "new/s")
+
+		began = time.Now()
+		for i := 0; i < manyMessages; i += 1000 {
+			var st plan.Settlement
+			for j := i; j < i+1000; j++ {
+				r := generated(box, j)
+				r.ID = int64(j + 1)
+				r.Flags[plan.Remote] = mail.NewFlagSet(mail.Seen, mail.Flagged)
+				st.Put = append(st.Put, r)
+			}
+			settle(b, s, &st)
+		}
+		b.ReportMetric(manyMessages/time.Since(began).Seconds(), "changed/s")
+	}
+}
+
+// BenchmarkKnown reads a mailbox of 100,000 messages for a full comparison.
+func BenchmarkKnown(b *testing.B) {
+	s := open(b, b.TempDir())
+	box := mailboxOf(b, s, manyMessages)
+	for _, side := range plan.Sides {
+		b.Run(side.String(), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				n := 0
+				err := s.Known(context.Background(), side, box, func(plan.Known) error { n++; return nil })
+				if err != nil || n != manyMessages {
+					b.Fatalf("%d messages, %v", n, err)
+				}
+			}
+		})
+	}
+	b.Run("boxes", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := s.Boxes(context.Background()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("rows", func(b *testing.B) {
+		for b.Loop() {
+			if rows, err := s.RowsIn(context.Background(), box); err != nil || len(rows) != manyMessages {
+				b.Fatal(err)
+			}
+		}
+	})
+}

@@ -1,0 +1,101 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/sync/plan"
+)
+
+// An EventFilter chooses events of the log. The zero value chooses all.
+type EventFilter struct {
+	// Since leaves out what happened before it.
+	Since time.Time
+	// Message is a digest (plan.Event.Ident) in hexadecimal, or the beginning of one. Events
+	// without a digest are chosen too if they tell of the same row.
+	Message string
+	// Mailbox is the name of a mailbox at the time of the event.
+	Mailbox mail.MailboxName
+	// Limit chooses the newest so many; 0 chooses all.
+	Limit int
+}
+
+// Events yields the events that the filter chooses, oldest first. An error
+// of yield ends it and is returned as it is.
+func (s *Store) Events(ctx context.Context, filter EventFilter, yield func(plan.Event) error) error {
+	where, args, err := filter.where()
+	if err != nil {
+		return err
+	}
+	limit := filter.Limit
+	if limit <= 0 {
+		limit = -1 // SQLite's way to say none
+	}
+	query := `SELECT at, run, verb, side, mailbox, row, digest, text FROM
+		(SELECT * FROM event ` + where + ` ORDER BY id DESC LIMIT ?) ORDER BY id`
+	var digest sql.RawBytes
+	var stop error
+	err = s.db.Each(ctx, query, append(args, int64(limit)), func(rows *sql.Rows) error {
+		var e plan.Event
+		var at int64
+		err := rows.Scan(&at, &e.Run, &e.Verb, (*uint8)(&e.Side), (*string)(&e.Mailbox), &e.Row, &digest, &e.Text)
+		if err == nil {
+			err = setDigest(&e.Ident, digest)
+		}
+		if err != nil {
+			return err
+		}
+		e.At = fromMoment(at)
+		stop = yield(e)
+		return stop
+	})
+	if stop != nil {
+		return stop
+	}
+	return fault(err)
+}
+
+func (f EventFilter) where() (string, []any, error) {
+	var terms []string
+	var args []any
+	if !f.Since.IsZero() {
+		terms, args = append(terms, "at >= ?"), append(args, moment(f.Since))
+	}
+	if f.Mailbox != "" {
+		terms, args = append(terms, "mailbox = ?"), append(args, string(f.Mailbox))
+	}
+	if f.Message != "" {
+		low, high, err := digestRange(f.Message)
+		if err != nil {
+			return "", nil, err
+		}
+		terms = append(terms, `(digest BETWEEN ? AND ? OR
+			digest IS NULL AND row <> 0 AND row IN (SELECT row FROM event WHERE digest BETWEEN ? AND ?))`)
+		args = append(args, low, high, low, high)
+	}
+	if len(terms) == 0 {
+		return "", nil, nil
+	}
+	return "WHERE " + strings.Join(terms, " AND "), args, nil
+}
+
+// digestRange is the first and the last digest that begin with prefix.
+func digestRange(prefix string) (low, high []byte, err error) {
+	const digits = 2 * len(mail.Digest{})
+	if len(prefix) <= digits {
+		pad := digits - len(prefix)
+		low, err = hex.DecodeString(prefix + strings.Repeat("0", pad))
+		if err == nil {
+			high, err = hex.DecodeString(prefix + strings.Repeat("f", pad))
+		}
+	}
+	if err != nil || low == nil {
+		return nil, nil, fmt.Errorf("%q is not the digest of a message, nor the beginning of one: it has up to %d hexadecimal digits, as the log shows them", prefix, digits)
+	}
+	return low, high, nil
+}

@@ -1,0 +1,98 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// LastRunFile is the name of the file in the state directory of an account
+// that tells of the last run.
+const LastRunFile = "last-run"
+
+// LastRun tells how the last run of an account went. It is a file of its own,
+// so that a run that finds nothing to do leaves the index untouched. Pairs of
+// numbers are by the side that was changed, local first.
+type LastRun struct {
+	Began time.Time `json:"began"`
+	Ended time.Time `json:"ended"`
+	Exit  int       `json:"exit"`
+
+	Mailboxes int `json:"mailboxes"`
+	Messages  int `json:"messages"` // bound on both sides at the end
+
+	Copied      [2]int   `json:"copied"`
+	CopiedBytes [2]int64 `json:"copied_bytes"`
+	Flagged     [2]int   `json:"flagged"`
+	Moved       [2]int   `json:"moved"`
+	Deleted     [2]int   `json:"deleted"`
+	Adopted     int      `json:"adopted"`
+
+	Held      int `json:"held"`
+	HeldBoxes int `json:"held_boxes"`
+	Pending   int `json:"pending"`
+	Declined  int `json:"declined"`
+
+	Errors []string `json:"errors,omitempty"`
+	// Hints tell what to do next.
+	Hints []string `json:"hints,omitempty"`
+	// Next is when a run is due again; zero if nothing schedules one.
+	Next time.Time `json:"next,omitzero"`
+}
+
+// WriteLastRun replaces the file in the state directory dir, at once and for
+// good: whoever reads it sees the old one or the new one, whole. The caller
+// holds the Lock.
+func WriteLastRun(dir string, run LastRun) error {
+	text, err := json.MarshalIndent(run, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	path := filepath.Join(dir, LastRunFile)
+	temporary := path + ".new"
+	if err := writeFile(temporary, append(text, '\n')); err != nil {
+		return err
+	}
+	if err := os.Rename(temporary, path); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// writeFile makes the file durable before it returns.
+func writeFile(path string, text []byte) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// ReadLastRun reads the file in dir. Before the first run the error wraps
+// fs.ErrNotExist.
+func ReadLastRun(dir string) (LastRun, error) {
+	var run LastRun
+	path := filepath.Join(dir, LastRunFile)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return run, err
+	}
+	if err := json.Unmarshal(text, &run); err != nil {
+		return LastRun{}, fmt.Errorf("reading %s: %w: the next run writes it anew", path, err)
+	}
+	return run, nil
+}

@@ -1,0 +1,153 @@
+package store
+
+import (
+	"database/sql"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/sync/plan"
+)
+
+// messageColumns are the columns of the table message, in its order.
+var messageColumns = [...]string{
+	"id",
+	"local_box", "local_epoch", "local_ref", "local_flags",
+	"remote_box", "remote_epoch", "remote_ref", "remote_flags",
+	"stat", "state", "date", "date_nsec", "date_zone",
+	"local_global", "local_size", "local_light", "local_header", "local_body", "local_wire",
+	"remote_global", "remote_size", "remote_light", "remote_header", "remote_body", "remote_wire",
+}
+
+// selectMessages is completed by a WHERE clause.
+var selectMessages = "SELECT " + strings.Join(messageColumns[:], ", ") + " FROM message "
+
+// putMessages is the statement that puts n rows. ON CONFLICT names the id
+// alone: INSERT OR REPLACE would delete another row that has the same place.
+func putMessages(n int) string {
+	row := "(?" + strings.Repeat(", ?", len(messageColumns)-1) + ")"
+	var b strings.Builder
+	fmt.Fprintf(&b, "INSERT INTO message (%s) VALUES %s%s ON CONFLICT (id) DO UPDATE SET ",
+		strings.Join(messageColumns[:], ", "), row, strings.Repeat(", "+row, n-1))
+	for i, c := range messageColumns[1:] {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%s = excluded.%s", c, c)
+	}
+	return b.String()
+}
+
+// appendMessage appends the columns of a row to the arguments of putMessages.
+func appendMessage(args []any, id int64, r *plan.Row, flags flagTexts) []any {
+	args = append(args, id)
+	for _, side := range plan.Sides {
+		if at := r.At[side]; at.IsZero() {
+			args = append(args, nil, nil, nil)
+		} else {
+			args = append(args, int64(at.Box), r.Epoch[side], string(at.Ref))
+		}
+		args = append(args, flags.text(r.Flags[side]))
+	}
+	seconds, nsec, zone := dateArgs(r.Date)
+	args = append(args, r.Stat, int64(r.State), seconds, nsec, zone)
+	args = append(args, identArgs(&r.Ident[plan.Local])...)
+	return append(args, differences(&r.Ident[plan.Local], &r.Ident[plan.Remote])...)
+}
+
+// differences are the columns remote_global to remote_wire: NULL where the
+// remote identity is the local one.
+func differences(local, remote *mail.Identity) []any {
+	out := make([]any, 6)
+	if remote.GlobalID != local.GlobalID {
+		out[0] = remote.GlobalID
+	}
+	if remote.Size != local.Size {
+		out[1] = remote.Size
+	}
+	theirs := [...]*mail.Digest{&remote.Light, &remote.Header, &remote.Body, &remote.Wire}
+	for i, ours := range [...]*mail.Digest{&local.Light, &local.Header, &local.Body, &local.Wire} {
+		switch {
+		case *ours == *theirs[i]:
+		case theirs[i].IsZero():
+			out[2+i] = []byte{}
+		default:
+			out[2+i] = theirs[i][:]
+		}
+	}
+	return out
+}
+
+// messageScanner reads rows of selectMessages; its buffers serve for all.
+type messageScanner struct {
+	flags flagSets
+	zones map[int64]*time.Location
+
+	id, state int64
+	box       [2]sql.NullInt64
+	epoch     [2]sql.NullString
+	ref       [2]sql.NullString
+	flag      [2]sql.RawBytes
+	stat      string
+	date      dateColumns
+	local     identColumns
+	global    sql.NullString
+	size      sql.NullInt64
+	digest    [4]sql.RawBytes
+	dest      []any
+}
+
+func newMessageScanner() *messageScanner {
+	m := &messageScanner{flags: flagSets{}, zones: map[int64]*time.Location{}}
+	m.dest = []any{&m.id}
+	for side := range plan.Sides {
+		m.dest = append(m.dest, &m.box[side], &m.epoch[side], &m.ref[side], &m.flag[side])
+	}
+	m.dest = append(m.dest, &m.stat, &m.state, &m.date.seconds, &m.date.nsec, &m.date.zone)
+	m.dest = append(m.dest, m.local.dest()...)
+	m.dest = append(m.dest, &m.global, &m.size, &m.digest[0], &m.digest[1], &m.digest[2], &m.digest[3])
+	return m
+}
+
+func (m *messageScanner) scan(rows *sql.Rows) (plan.Row, error) {
+	var r plan.Row
+	if err := rows.Scan(m.dest...); err != nil {
+		return r, err
+	}
+	r.ID, r.State, r.Stat, r.Date = m.id, plan.RowState(m.state), m.stat, m.date.time(m.zones)
+	for side := range plan.Sides {
+		r.At[side] = plan.Place{Box: mail.BoxID(m.box[side].Int64), Ref: mail.Ref(m.ref[side].String)}
+		r.Epoch[side] = m.epoch[side].String
+		r.Flags[side] = m.flags.parse(m.flag[side])
+	}
+	err := m.identities(&r.Ident)
+	if err != nil {
+		err = fmt.Errorf("message %d: %w", r.ID, err)
+	}
+	return r, err
+}
+
+func (m *messageScanner) identities(ids *[2]mail.Identity) error {
+	local, err := m.local.identity()
+	if err != nil {
+		return err
+	}
+	remote := local
+	if m.global.Valid {
+		remote.GlobalID = m.global.String
+	}
+	if m.size.Valid {
+		remote.Size = m.size.Int64
+	}
+	for i, to := range [...]*mail.Digest{&remote.Light, &remote.Header, &remote.Body, &remote.Wire} {
+		if m.digest[i] == nil { // NULL: as the local side has it
+			continue
+		}
+		if err := setDigest(to, m.digest[i]); err != nil {
+			return err
+		}
+	}
+	ids[plan.Local], ids[plan.Remote] = local, remote
+	return nil
+}

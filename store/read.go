@@ -1,0 +1,175 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"slices"
+	"strings"
+
+	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/store/sqlite"
+	"github.com/godwit-mail/godwit/sync/plan"
+)
+
+// Meta returns all values that were set by Settlement.Meta.
+func (s *Store) Meta(ctx context.Context) (map[string]string, error) {
+	out := map[string]string{}
+	err := s.db.Each(ctx, "SELECT key, value FROM meta", nil, func(rows *sql.Rows) error {
+		var key, value string
+		err := rows.Scan(&key, &value)
+		out[key] = value
+		return err
+	})
+	return out, fault(err)
+}
+
+// knownQueries are, a side, the parts of the rows that Known reads.
+var knownQueries = [2]string{
+	plan.Local:  "SELECT id, local_ref, local_flags, stat FROM message WHERE local_box = ?",
+	plan.Remote: "SELECT id, remote_ref, remote_flags, stat FROM message WHERE remote_box = ?",
+}
+
+// Known yields what is bound at side in box, in no particular order. An error
+// of yield ends it and is returned as it is.
+func (s *Store) Known(ctx context.Context, side plan.Side, box mail.BoxID, yield func(plan.Known) error) error {
+	flags := flagSets{}
+	var k plan.Known
+	var text sql.RawBytes
+	dest := []any{&k.Row, (*string)(&k.Ref), &text, &k.Stat}
+	var stop error
+	err := s.db.Each(ctx, knownQueries[side], []any{int64(box)}, func(rows *sql.Rows) error {
+		if err := rows.Scan(dest...); err != nil {
+			return err
+		}
+		k.Flags = flags.parse(text)
+		stop = yield(k)
+		return stop
+	})
+	if stop != nil {
+		return stop
+	}
+	return fault(err)
+}
+
+// Rows returns the rows with these IDs, in the order of their IDs; one that
+// does not exist is left out.
+func (s *Store) Rows(ctx context.Context, ids []int64) ([]plan.Row, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	return s.messages(ctx, "WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id", list(ids))
+}
+
+// RowsIn returns all rows bound in a mailbox on either side, in the order of
+// their IDs.
+func (s *Store) RowsIn(ctx context.Context, box mail.BoxID) ([]plan.Row, error) {
+	return s.messages(ctx, `WHERE id IN (SELECT id FROM message WHERE local_box = ?1
+		UNION ALL SELECT id FROM message WHERE remote_box = ?1) ORDER BY id`, int64(box))
+}
+
+// RowsByState returns all rows that are in one of these states, in the order
+// of their IDs.
+func (s *Store) RowsByState(ctx context.Context, states ...plan.RowState) ([]plan.Row, error) {
+	if len(states) == 0 {
+		return nil, nil
+	}
+	where := "WHERE state IN (SELECT value FROM json_each(?)) ORDER BY id"
+	if !slices.Contains(states, plan.Paired) {
+		where = strings.Replace(where, "WHERE", "WHERE state <> 0 AND", 1) // so that message_waiting serves
+	}
+	wide := make([]int64, len(states)) // a list of bytes would not become JSON numbers
+	for i, st := range states {
+		wide[i] = int64(st)
+	}
+	return s.messages(ctx, where, list(wide))
+}
+
+func (s *Store) messages(ctx context.Context, where string, args ...any) ([]plan.Row, error) {
+	var out []plan.Row
+	scanner := newMessageScanner()
+	err := s.db.Each(ctx, selectMessages+where, args, func(rows *sql.Rows) error {
+		r, err := scanner.scan(rows)
+		out = append(out, r)
+		return err
+	})
+	if err != nil {
+		return nil, fault(err)
+	}
+	return out, nil
+}
+
+// Counts returns the number of rows bound in each mailbox, on either side. A
+// mailbox without any is left out.
+func (s *Store) Counts(ctx context.Context) (map[mail.BoxID]int, error) {
+	const query = `SELECT box, count(*) FROM (
+		SELECT local_box AS box FROM message WHERE local_box IS NOT NULL
+		UNION ALL SELECT remote_box FROM message WHERE remote_box IS NOT NULL AND remote_box IS NOT local_box
+	) GROUP BY box`
+	out := map[mail.BoxID]int{}
+	err := s.db.Each(ctx, query, nil, countInto(out))
+	return out, fault(err)
+}
+
+func countInto(out map[mail.BoxID]int) func(*sql.Rows) error {
+	return func(rows *sql.Rows) error {
+		var box int64
+		var n int
+		err := rows.Scan(&box, &n)
+		out[mail.BoxID(box)] = n
+		return err
+	}
+}
+
+// Boxes returns all mailbox pairs, in the order of their IDs, with Known counted.
+func (s *Store) Boxes(ctx context.Context) ([]plan.BoxRecord, error) {
+	var out []plan.BoxRecord
+	err := s.db.View(ctx, func(tx *sqlite.Tx) error {
+		var err error
+		out, err = readBoxes(tx)
+		return err
+	})
+	if err != nil {
+		return nil, fault(err)
+	}
+	return out, nil
+}
+
+const selectBoxes = `SELECT m.id, m.role, m.dormant, s.side, s.name, s.epoch, s.object, s.cursor, s.next,
+	s.full_at, s.full_runs, s.no_insert, s.no_flags, s.no_delete, s.missing
+	FROM mailbox AS m JOIN mailbox_side AS s ON s.mailbox = m.id ORDER BY m.id, s.side`
+
+// countQueries are answered from the indexes of places alone.
+var countQueries = [2]string{
+	plan.Local:  "SELECT local_box, count(*) FROM message WHERE local_box IS NOT NULL GROUP BY local_box",
+	plan.Remote: "SELECT remote_box, count(*) FROM message WHERE remote_box IS NOT NULL GROUP BY remote_box",
+}
+
+func readBoxes(tx *sqlite.Tx) ([]plan.BoxRecord, error) {
+	var counts [2]map[mail.BoxID]int
+	for _, side := range plan.Sides {
+		counts[side] = map[mail.BoxID]int{}
+		if err := tx.Each(countQueries[side], nil, countInto(counts[side])); err != nil {
+			return nil, err
+		}
+	}
+	var out []plan.BoxRecord
+	err := tx.Each(selectBoxes, nil, func(rows *sql.Rows) error {
+		var b plan.BoxRecord
+		var h plan.BoxSide
+		var side plan.Side
+		var fullAt int64
+		err := rows.Scan((*int64)(&b.ID), (*string)(&b.Role), &b.Dormant, (*uint8)(&side), (*string)(&h.Name), &h.Epoch, &h.ID, (*string)(&h.Cursor), &h.Next,
+			&fullAt, &h.FullRuns, &h.Rights.NoInsert, &h.Rights.NoFlags, &h.Rights.NoDelete, &h.Missing)
+		if err != nil {
+			return err
+		}
+		h.FullAt = fromMoment(fullAt)
+		h.Known = counts[side][b.ID]
+		if n := len(out); n == 0 || out[n-1].ID != b.ID {
+			out = append(out, b)
+		}
+		out[len(out)-1].Side[side] = h
+		return nil
+	})
+	return out, err
+}

@@ -1,0 +1,212 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/store/sqlite"
+	"github.com/godwit-mail/godwit/sync/plan"
+)
+
+// Settle writes a settlement in one durable transaction, in this order: Drop,
+// Put, Boxes, Forget, Done, ClearPending, Pending, ClearDeclines, Declines,
+// Losses, Hold, Release, Events, Meta. IDs are filled in after it is durable; if it fails,
+// neither the index nor the settlement has changed. An empty one writes nothing.
+//
+// A row that is put may take a place that another row of the same settlement
+// gives up. A place that stays bound to another row is an error that
+// wraps sqlite.ErrConstraint, as is the mention of a mailbox or row that
+// does not exist.
+//
+// Where something is pending in the end, the cursor becomes "", whatever
+// Boxes said, so that the change is seen again. So does that of a mailbox
+// from which Forget takes a row, because its other place was in a forgotten one.
+func (s *Store) Settle(ctx context.Context, st *plan.Settlement) error {
+	if isEmpty(st) {
+		return nil
+	}
+	var w settling
+	err := s.db.Update(ctx, func(tx *sqlite.Tx) error {
+		w = settling{tx: tx, st: st}
+		for _, step := range []func() error{
+			w.drop, w.putRows, w.putBoxes, w.forget, w.done, w.pending, w.declines,
+			func() error { return putLosses(tx, st.Losses) },
+			w.held, w.events, w.meta, w.cursors,
+		} {
+			if err := step(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fault(err)
+	}
+	for i, r := range st.Put {
+		r.ID = w.rowIDs[i]
+	}
+	for i, b := range st.Boxes {
+		b.ID = w.boxIDs[i]
+	}
+	return nil
+}
+
+func isEmpty(st *plan.Settlement) bool {
+	return len(st.Drop)+len(st.Put)+len(st.Boxes)+len(st.Forget)+len(st.Done)+len(st.ClearPending)+len(st.Pending)+
+		len(st.Declines)+len(st.ClearDeclines)+len(st.Losses)+len(st.Hold)+len(st.Release)+len(st.Events)+len(st.Meta) == 0
+}
+
+// settling is a settlement on its way into the database.
+type settling struct {
+	tx     *sqlite.Tx
+	st     *plan.Settlement
+	rowIDs []int64      // of st.Put
+	boxIDs []mail.BoxID // of st.Boxes
+}
+
+func (w *settling) drop() error {
+	if len(w.st.Drop) == 0 {
+		return nil
+	}
+	return w.tx.Exec("DELETE FROM message WHERE id IN (SELECT value FROM json_each(?))", list(w.st.Drop))
+}
+
+// putRows writes the rows in batches. If a place is taken, it may be by a row
+// that gives it up further on: then all rows first give up theirs, and it
+// begins again, one by one, so that an error can name the row.
+func (w *settling) putRows() error {
+	if len(w.st.Put) == 0 {
+		return nil
+	}
+	if err := w.numberRows(); err != nil {
+		return err
+	}
+	err := w.writeRows(putBatch)
+	if !errors.Is(err, sqlite.ErrConstraint) {
+		return err
+	}
+	err = w.tx.Exec(`UPDATE message SET state = 1,
+		local_box = NULL, local_epoch = NULL, local_ref = NULL, remote_box = NULL, remote_epoch = NULL, remote_ref = NULL
+		WHERE id IN (SELECT value FROM json_each(?))`, list(w.rowIDs))
+	if err != nil {
+		return err
+	}
+	return w.writeRows(1)
+}
+
+// numberRows gives numbers to new rows; a row that is there twice gets one.
+func (w *settling) numberRows() error {
+	numbers, err := openSequence(w.tx, "message")
+	if err != nil {
+		return err
+	}
+	w.rowIDs = make([]int64, len(w.st.Put))
+	given := map[*plan.Row]int64{}
+	for i, r := range w.st.Put {
+		id := r.ID
+		if id != 0 {
+			numbers.see(id)
+		} else if id = given[r]; id == 0 {
+			id = numbers.take()
+			given[r] = id
+		}
+		w.rowIDs[i] = id
+	}
+	return numbers.save()
+}
+
+// putBatch is how many rows one statement writes.
+const putBatch = 32
+
+func (w *settling) writeRows(batch int) error {
+	statement, flags := putMessages(batch), flagTexts{}
+	args := make([]any, 0, batch*len(messageColumns))
+	for i := 0; i < len(w.st.Put); i += batch {
+		end := min(i+batch, len(w.st.Put))
+		if end-i < batch {
+			statement = putMessages(end - i)
+		}
+		args = args[:0]
+		for j, r := range w.st.Put[i:end] {
+			args = appendMessage(args, w.rowIDs[i+j], r, flags)
+		}
+		if err := w.tx.Exec(statement, args...); err != nil {
+			if batch == 1 {
+				r := w.st.Put[i]
+				err = fmt.Errorf("recording message %d (%s, local %v, remote %v): %w", w.rowIDs[i], r.State, r.At[plan.Local], r.At[plan.Remote], err)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *settling) forget() error {
+	for _, box := range w.st.Forget {
+		if err := forget(w.tx, box); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *settling) done() error {
+	if len(w.st.Done) == 0 {
+		return nil
+	}
+	return w.tx.Exec("DELETE FROM intent WHERE id IN (SELECT value FROM json_each(?))", list(w.st.Done))
+}
+
+func (w *settling) pending() error {
+	if err := deleteSides(w.tx, "pending", w.st.ClearPending); err != nil {
+		return err
+	}
+	return putPending(w.tx, w.st.Pending)
+}
+
+func (w *settling) declines() error {
+	if err := deleteSides(w.tx, "decline", w.st.ClearDeclines); err != nil {
+		return err
+	}
+	return putDeclines(w.tx, w.st.Declines)
+}
+
+func (w *settling) held() error {
+	if err := putHeld(w.tx, w.st.Hold); err != nil || len(w.st.Release) == 0 {
+		return err
+	}
+	return w.tx.Exec("DELETE FROM held WHERE row IN (SELECT value FROM json_each(?))", list(w.st.Release))
+}
+
+func (w *settling) events() error {
+	for i := range w.st.Events {
+		e := &w.st.Events[i]
+		err := w.tx.Exec("INSERT INTO event (at, run, verb, side, mailbox, row, digest, text) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+			moment(e.At), e.Run, e.Verb, int64(e.Side), string(e.Mailbox), e.Row, digestArg(&e.Ident), e.Text)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *settling) meta() error {
+	for key, value := range w.st.Meta {
+		err := w.tx.Exec("INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", key, value)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cursors takes the cursor of every mailbox side with something pending.
+func (w *settling) cursors() error {
+	if len(w.st.Boxes)+len(w.st.Pending) == 0 {
+		return nil
+	}
+	return w.tx.Exec(`UPDATE mailbox_side SET cursor = '' WHERE cursor <> '' AND EXISTS
+		(SELECT 1 FROM pending WHERE pending.side = mailbox_side.side AND pending.box = mailbox_side.mailbox)`)
+}

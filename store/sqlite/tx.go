@@ -1,0 +1,100 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+)
+
+// A Tx is a transaction that is under way. It is good until the function
+// that it was handed to returns.
+type Tx struct {
+	db  *DB
+	ctx context.Context
+	tx  *sql.Tx
+}
+
+// Update runs fn in one transaction. It commits, durably, if fn returns nil;
+// otherwise, or if the commit fails, nothing of it remains.
+//
+// A context that has ended is honoured before the transaction begins and not
+// after: it is short, and half of it is of no use to anyone.
+func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if db.write == nil {
+		return fmt.Errorf("%s is open for reading only", db.path)
+	}
+	// The driver starts a goroutine for every statement whose context can end.
+	ctx = context.WithoutCancel(ctx)
+	tx, err := db.write.BeginTx(ctx, nil)
+	if err != nil {
+		return db.grade(err)
+	}
+	done := false
+	defer func() {
+		if !done { // fn panicked
+			_ = tx.Rollback()
+		}
+	}()
+	err = fn(&Tx{db: db, ctx: ctx, tx: tx})
+	done = true
+	if err != nil {
+		if back := tx.Rollback(); back != nil {
+			err = errors.Join(err, db.grade(back))
+		}
+		return err
+	}
+	return db.grade(tx.Commit())
+}
+
+// View runs fn on one snapshot of the database, which writers do not disturb.
+func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
+	tx, err := db.read.BeginTx(ctx, nil)
+	if err != nil {
+		return db.grade(err)
+	}
+	err = fn(&Tx{db: db, ctx: ctx, tx: tx})
+	if back := tx.Rollback(); err == nil && !errors.Is(back, sql.ErrTxDone) {
+		err = db.grade(back)
+	}
+	return err
+}
+
+// Each calls row for every row of the query's answer; an error of row ends it
+// and is returned as it is. row may write to the database: the answer is
+// that of before.
+func (db *DB) Each(ctx context.Context, query string, args []any, row func(*sql.Rows) error) error {
+	rows, err := db.read.QueryContext(ctx, query, args...)
+	if err != nil {
+		return db.grade(err)
+	}
+	return db.each(rows, row)
+}
+
+// Each is DB.Each within the transaction.
+func (t *Tx) Each(query string, args []any, row func(*sql.Rows) error) error {
+	rows, err := t.tx.QueryContext(t.ctx, query, args...)
+	if err != nil {
+		return t.db.grade(err)
+	}
+	return t.db.each(rows, row)
+}
+
+func (db *DB) each(rows *sql.Rows, row func(*sql.Rows) error) error {
+	defer func() { _ = rows.Close() }() // its error is that of Err
+	for rows.Next() {
+		if err := row(rows); err != nil {
+			return err
+		}
+	}
+	return db.grade(rows.Err())
+}
+
+// Exec runs a statement, or, without args, several.
+func (t *Tx) Exec(query string, args ...any) error {
+	_, err := t.tx.ExecContext(t.ctx, query, args...)
+	return t.db.grade(err)
+}
