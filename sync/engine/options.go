@@ -12,6 +12,10 @@ type Options struct {
 	Index         Index
 	Keeper        Keeper // where deleted messages are kept; nil keeps none
 
+	// KeepsRef says, a side, that a message keeps its Ref when it is moved to
+	// another mailbox: a Maildir key does.
+	KeepsRef [2]bool
+
 	// Mode names the policy; a mode that permits what the last run's did not
 	// makes the account adopt (no deletions, flags by union).
 	Mode   string // "mirror", "pull" or "push"

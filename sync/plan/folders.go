@@ -18,6 +18,8 @@ type FolderInput struct {
 	Policy  Policy
 	// Accept and Reject are the user's word on mailboxes that are held.
 	Accept, Reject bool
+	// Refill makes every mailbox that is missing on one side again (adoption).
+	Refill bool
 }
 
 // FolderKind is what is to be done about a mailbox.
@@ -185,7 +187,7 @@ func (f *folders) vanished(k int, s Side) {
 	v := VanishedBox{Record: k, Side: s}
 	held := rec.Side[s].Missing
 	switch {
-	case f.in.Reject && held:
+	case (f.in.Refill || f.in.Reject && held) && f.in.Policy.Create[s]:
 		f.plan.Restored = append(f.plan.Restored, v)
 		f.plan.Ops = append(f.plan.Ops, FolderOp{Kind: FolderCreate, Side: s, Record: k, Name: rec.Side[s].Name})
 	case (f.in.Accept && held || f.in.Policy.RemoveBoxes[t]) && f.in.Policy.Lose[t] && rec.Side[t].Name != mail.Inbox:

@@ -74,8 +74,9 @@ type reconciler struct {
 	rows    map[int64]*state
 	rowIDs  []int64
 	news    []newMessage
-	sighted [2]bool // every mailbox in scope was completely seen
-	blind   [2]bool // a new message there could not be identified
+	sighted [2]bool      // every mailbox in scope was completely seen
+	reused  map[Ref]bool // new messages by their place
+	blind   [2]bool      // a new message there could not be identified
 	matcher matcher
 	plan    Plan
 	nextID  int64
@@ -88,6 +89,7 @@ func newReconciler(in Input) *reconciler {
 		rows:    make(map[int64]*state, len(in.Rows)),
 		matcher: matcher{asks: map[Ask]struct{}{}},
 		sighted: [2]bool{true, true},
+		reused:  map[Ref]bool{},
 	}
 	for i := range in.Boxes {
 		b := &in.Boxes[i]
@@ -137,6 +139,7 @@ func (r *reconciler) note(c Change) {
 	ref := Ref{Side: c.Side, Kind: c.Kind, At: c.At}
 	if c.Kind == KindNew {
 		r.news = append(r.news, newMessage{Change: c})
+		r.reused[ref] = true
 		r.blind[c.Side] = r.blind[c.Side] || c.Unreadable
 		return
 	}

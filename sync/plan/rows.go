@@ -53,6 +53,12 @@ func (r *reconciler) decideNone(st *state) {
 // decideOne decides a row that only side s shows.
 func (r *reconciler) decideOne(st *state, s Side) {
 	t := s.Other()
+	if st.half[t].presence == gone && r.reused[Ref{Side: t, Kind: KindNew, At: st.row.At[t]}] {
+		// Another message has its name there (an edited file): the row gives
+		// the name up before the new message takes it.
+		st.row.At[t], st.row.Epoch[t], st.row.State = Place{}, "", Unbound
+		r.bind(st.row, nil, "")
+	}
 	switch other := &st.half[t]; {
 	case other.presence == gone && other.rejected:
 		r.regain(st, s, ReasonRejected)
@@ -133,7 +139,7 @@ func (r *reconciler) lose(st *state, s Side) {
 	t := s.Other()
 	settle := concat(st.half[s].settle, st.half[t].settle)
 	box := r.boxes[st.half[s].place.Box]
-	origin := r.boxes[st.row.At[t].Box]
+	origin := r.boxes[st.half[t].place.Box]
 	switch {
 	case origin == nil || origin.View[t] < Complete || !r.sighted[t] || r.blind[t]:
 		r.holdAll(settle, st.row.ID, ReasonIncomplete, "")

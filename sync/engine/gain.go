@@ -1,0 +1,320 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/sync/plan"
+)
+
+// gain copies messages, mailbox by mailbox, in chunks that are durable before
+// the next begins.
+func (r *run) gain(ctx context.Context, p *plan.Plan) error {
+	gains := slices.Clone(p.Gains)
+	slices.SortStableFunc(gains, func(a, b plan.Gain) int {
+		if a.To != b.To {
+			return int(a.To) - int(b.To)
+		}
+		if a.Box != b.Box {
+			return int(a.Box - b.Box)
+		}
+		return int(a.From.Box - b.From.Box)
+	})
+	for len(gains) > 0 {
+		n := chunkOf(gains)
+		if err := r.gainChunk(ctx, gains[:n]); err != nil {
+			for _, g := range gains {
+				r.gainFailed(g)
+			}
+			return err
+		}
+		gains = gains[n:]
+	}
+	return nil
+}
+
+// chunkOf is how many of the first gains go together: one mailbox to one
+// mailbox, bounded in number and bytes.
+func chunkOf(gains []plan.Gain) int {
+	first := gains[0]
+	var bytes int64
+	for i, g := range gains {
+		bytes += g.Item.Ident.Size
+		if i > 0 && (g.To != first.To || g.Box != first.Box || g.From.Box != first.From.Box || i >= chunkMessages || bytes > chunkBytes) {
+			return i
+		}
+	}
+	return len(gains)
+}
+
+// gainChunk copies the messages of one chunk, and tries again what a broken
+// connection left undone: together while that helps, else one by one, so
+// that a single bad message is found and stops nobody else.
+func (r *run) gainChunk(ctx context.Context, gains []plan.Gain) error {
+	for len(gains) > 0 {
+		left, err := r.gainOnce(ctx, gains)
+		if err != nil {
+			return err
+		}
+		if len(left) == len(gains) {
+			break
+		}
+		gains = left
+	}
+	if len(gains) <= 1 {
+		for _, g := range gains {
+			r.gainGivenUp(g)
+		}
+		return nil
+	}
+	for i := range gains {
+		left, err := r.gainOnce(ctx, gains[i:i+1])
+		if err != nil {
+			return err
+		}
+		for _, g := range left {
+			r.gainGivenUp(g)
+		}
+	}
+	return nil
+}
+
+// gainGivenUp reports a message that could not be read from its side.
+func (r *run) gainGivenUp(g plan.Gain) {
+	r.gainFailed(g)
+	from := g.To.Other()
+	err := mail.NewFault(mail.GradeMessage, mail.ClassServer,
+		fmt.Errorf("message %s in %s on the %s side cannot be read", g.From.Ref, r.name(from, g.From.Box), from), "it is tried again at the next run")
+	r.fault(from, r.name(from, g.From.Box), err, false)
+	for _, ref := range g.Settle {
+		r.pend(plan.Pending{Side: ref.Side, At: ref.At, Kind: ref.Kind, Why: plan.ReasonError, Text: err.Error(), Ident: g.Item.Ident})
+	}
+}
+
+// gainFailed keeps the losses that could be the other half of a move waiting.
+func (r *run) gainFailed(g plan.Gain) {
+	r.unsettle(g.Settle)
+	r.failed = append(r.failed, g.Item.Ident)
+}
+
+// halfMoved tells whether the copy of what may be the same message failed in
+// this run: then its deletion elsewhere could be half of a move.
+func (r *run) halfMoved(id mail.Identity) bool {
+	return slices.ContainsFunc(r.failed, func(f mail.Identity) bool {
+		switch {
+		case !f.Body.IsZero() && !id.Body.IsZero():
+			return f.Body == id.Body
+		case !f.Light.IsZero() && !id.Light.IsZero():
+			return f.Light == id.Light
+		}
+		return f.Size == id.Size
+	})
+}
+
+// transfer is one chunk on its way.
+type transfer struct {
+	run     *run
+	gains   []plan.Gain
+	byRef   map[mail.Ref]int
+	given   []bool // handed to the batch
+	intents []plan.Intent
+	batch   Batch
+	addErr  error
+}
+
+// gainOnce copies one chunk once. It returns the gains whose message was not
+// handed over by their side, though it may still be there.
+func (r *run) gainOnce(ctx context.Context, gains []plan.Gain) (left []plan.Gain, err error) {
+	to := gains[0].To
+	from := to.Other()
+	t := transfer{run: r, gains: gains, byRef: map[mail.Ref]int{}, given: make([]bool, len(gains))}
+	refs := make([]mail.Ref, len(gains))
+	for i, g := range gains {
+		refs[i] = g.From.Ref
+		t.byRef[g.From.Ref] = i
+		t.intents = append(t.intents, r.intentFor(g))
+	}
+	if err := r.Index.Begin(ctx, t.intents); err != nil {
+		return nil, indexFault(err)
+	}
+	if t.batch, err = r.side[to].Put(ctx, gains[0].Box); err != nil {
+		return nil, r.putFailed(ctx, &t, err)
+	}
+	fetchErr := r.side[from].Fetch(ctx, gains[0].From.Box, refs, t.add(ctx))
+	placed, commitErr := t.batch.Commit(context.WithoutCancel(ctx))
+	t.batch.Abort()
+	if err := r.placed(ctx, &t, placed); err != nil {
+		return nil, err
+	}
+	return t.rest(ctx, from, to, fetchErr, commitErr)
+}
+
+// rest sorts out what was not handed over.
+func (t *transfer) rest(ctx context.Context, from, to plan.Side, fetchErr, commitErr error) (left []plan.Gain, err error) {
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if t.addErr != nil {
+		fetchErr = nil // it is the same error
+	}
+	for _, e := range []error{t.addErr, commitErr, fetchErr} {
+		if e != nil && mail.GradeOf(e, mail.GradeMailbox) >= mail.GradeAccount {
+			return nil, e
+		}
+	}
+	r := t.run
+	if e := errors.Join(t.addErr, commitErr); e != nil {
+		r.fault(to, r.name(to, t.gains[0].Box), e, false)
+	}
+	for i, g := range t.gains {
+		switch {
+		case t.given[i]:
+		case t.addErr != nil || commitErr != nil:
+			r.gainFailed(g)
+		case fetchErr == nil: // no longer there: the next scan tells
+			r.gainFailed(g)
+			r.unsettled[plan.SideBox{Side: from, Box: g.From.Box}] = true
+		default:
+			left = append(left, g)
+		}
+	}
+	if len(left) == len(t.gains) && fetchErr != nil {
+		r.fault(from, r.name(from, t.gains[0].From.Box), fetchErr, false)
+	}
+	return left, nil
+}
+
+// intentFor is what is remembered of a copy before it is begun.
+func (r *run) intentFor(g plan.Gain) plan.Intent {
+	return plan.Intent{
+		Kind: plan.IntentPut, Side: g.To, To: g.Box, From: g.From, FromEpoch: g.Epoch, Row: max(g.Row.ID, 0),
+		Epoch: r.epoch(g.To, g.Box), Next: r.next(g.To, g.Box), Item: r.itemFor(g), At: r.Clock(),
+	}
+}
+
+// itemFor is the item as it is to be placed.
+func (r *run) itemFor(g plan.Gain) mail.Item {
+	item := g.Item
+	item.Token, item.HintUID = "", 0
+	if g.To == plan.Local {
+		item.Stat = ""
+		item.Token = r.token(g.From, g.Epoch)
+	}
+	if item.Date.IsZero() {
+		item.Date = g.Row.Date
+	}
+	return item
+}
+
+// putFailed settles a chunk that could not even be begun.
+func (r *run) putFailed(ctx context.Context, t *transfer, err error) error {
+	st := plan.Settlement{}
+	for i, g := range t.gains {
+		st.Done = append(st.Done, t.intents[i].ID)
+		r.gainFailed(g)
+		for _, ref := range g.Settle {
+			r.pend(plan.Pending{Side: ref.Side, At: ref.At, Kind: ref.Kind, Why: plan.ReasonError, Text: err.Error(), Ident: g.Item.Ident})
+		}
+	}
+	if e := r.settle(ctx, &st); e != nil {
+		return e
+	}
+	to := t.gains[0].To
+	if ctx.Err() != nil || mail.GradeOf(err, mail.GradeMailbox) >= mail.GradeAccount {
+		return err
+	}
+	r.fault(to, r.name(to, t.gains[0].Box), err, false)
+	return nil
+}
+
+// add hands one fetched message to the batch.
+func (t *transfer) add(ctx context.Context) func(mail.Ref, mail.Item, io.Reader) error {
+	return func(ref mail.Ref, seen mail.Item, body io.Reader) error {
+		i, ok := t.byRef[ref]
+		if !ok || t.given[i] {
+			return nil // not asked for
+		}
+		t.given[i] = true
+		g := &t.gains[i]
+		if g.Item.Date.IsZero() {
+			g.Item.Date = seen.Date
+		}
+		item := t.run.itemFor(*g)
+		item.Ident = g.Item.Ident
+		item.Ident.Size = seen.Ident.Size
+		opened := false
+		t.addErr = t.batch.Add(ctx, plan.Incoming{Tag: i, Item: item, Open: func() (io.ReadCloser, error) {
+			if opened {
+				return nil, errors.New("the body was read already")
+			}
+			opened = true
+			return io.NopCloser(body), nil
+		}})
+		return t.addErr
+	}
+}
+
+// placed settles what became of a chunk.
+func (r *run) placed(ctx context.Context, t *transfer, placed []plan.Placed) error {
+	var st plan.Settlement
+	keep := map[int]bool{}
+	for _, pl := range placed {
+		g := t.gains[pl.Tag]
+		switch {
+		case pl.Unknown || pl.Err == nil && pl.Ref == "":
+			keep[pl.Tag] = true
+			r.gainFailed(g)
+			for _, ref := range g.Settle {
+				r.pend(plan.Pending{Side: ref.Side, At: ref.At, Kind: ref.Kind, Row: g.Row.ID, Why: plan.ReasonUnknown, Text: "sent, but it is not known yet whether it arrived", Ident: g.Item.Ident})
+			}
+		case pl.Err != nil:
+			r.gainFailed(g)
+			err := fmt.Errorf("message %s from %s: %w", g.From.Ref, r.name(g.To.Other(), g.From.Box), pl.Err)
+			r.fault(g.To, r.name(g.To, g.Box), err, false)
+			for _, ref := range g.Settle {
+				r.pend(plan.Pending{Side: ref.Side, At: ref.At, Kind: ref.Kind, Row: g.Row.ID, Why: plan.ReasonError, Text: pl.Err.Error(), Ident: g.Item.Ident})
+			}
+		default:
+			st.Put = append(st.Put, r.gained(g, pl))
+		}
+	}
+	for i := range t.intents {
+		if !keep[i] {
+			st.Done = append(st.Done, t.intents[i].ID)
+		}
+	}
+	st.Events = r.takeEvents()
+	return r.settle(ctx, &st)
+}
+
+// gained completes the row of a message that is now on both sides.
+func (r *run) gained(g plan.Gain, pl plan.Placed) *plan.Row {
+	from := g.To.Other()
+	row := g.Row
+	row.ID = max(row.ID, 0)
+	row.NoBase = false
+	row.State = plan.Paired
+	row.Date = g.Item.Date
+	row.At[from], row.Epoch[from] = g.From, g.Epoch
+	row.At[g.To], row.Epoch[g.To] = plan.Place{Box: g.Box, Ref: pl.Ref}, orElse(pl.Epoch, r.epoch(g.To, g.Box))
+	row.Flags[from], row.Flags[g.To] = g.Item.Flags, pl.Flags
+	for _, s := range plan.Sides {
+		id := row.Ident[s].GlobalID
+		row.Ident[s] = pl.Ident
+		row.Ident[s].GlobalID = id
+	}
+	if g.To == plan.Local {
+		row.Stat = pl.Stat
+	}
+	if refused := g.Item.Flags.Minus(pl.Flags); !refused.Empty() {
+		r.declined(g.To, g.Box, "flags "+refused.String(), true)
+	}
+	r.report.Copied[g.To]++
+	r.report.CopiedBytes[g.To] += pl.Ident.Size
+	r.did(Event{Verb: VerbCopied, Side: g.To, Mailbox: r.name(g.To, g.Box), Ref: pl.Ref, Row: row.ID, Digest: pl.Ident.Body, Size: pl.Ident.Size, Reason: g.Why})
+	return &row
+}

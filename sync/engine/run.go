@@ -1,0 +1,337 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/sync/plan"
+)
+
+// Run synchronises once. The report is always whole, also beside an error;
+// the error is an account fault or the context's, and is in Report.Faults too
+// unless it is the context's.
+func Run(ctx context.Context, o Options) (*Report, error) {
+	r := newRun(o)
+	r.report.Began = o.Clock()
+	err := r.run(ctx)
+	if err != nil && ctx.Err() == nil {
+		r.fault(plan.Local, "", err, true)
+	}
+	r.report.Ended = o.Clock()
+	if !o.DryRun {
+		if e := r.recordRun(context.WithoutCancel(ctx), err); e != nil && err == nil {
+			err = e
+			r.fault(plan.Local, "", e, true)
+		}
+	}
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return &r.report, err
+}
+
+// run is the state of one run.
+type run struct {
+	Options
+	report Report
+	side   [2]Writer
+	meta   map[string]string // what the index remembers, and what this run adds
+	root   *Root
+	adopt  bool // no deletions, flags by union
+	rebind bool // the server is another one: no Ref on it means anything
+	runs   int64
+	stamp  bool // the root has been stamped in this run
+	wrote  bool // the index was written to
+
+	stored  map[mail.BoxID]plan.BoxRecord // as the index has them
+	records []plan.BoxRecord              // as they should be
+	there   map[mail.BoxID][2]bool
+	survey  [2]map[mail.MailboxName]plan.Box
+	removes []plan.FolderOp
+
+	view      map[plan.SideBox]plan.View
+	scanned   map[plan.SideBox]plan.Scanned
+	full      map[plan.SideBox]bool // was compared in full
+	unsettled map[plan.SideBox]bool
+	reset     map[plan.SideBox]bool // the epoch changed in this run
+	// unknown are messages that no decision may be taken about, because an
+	// intent that concerns them could not be resolved.
+	unknown  map[plan.SideBox]map[mail.Ref]bool
+	intended map[int64]bool // rows with an open intent that could not be resolved
+	unbind   []plan.Row     // rows that lost a place in this run, for the plan
+
+	changes []plan.Change
+	rows    map[int64]*plan.Row
+	dropped map[int64]bool
+	counts  map[mail.BoxID]int
+	held    map[int64]plan.Held
+	losses  []plan.LossRecord
+	pending []plan.Pending
+	was     map[pendingKey]plan.Pending
+	holding map[int64]plan.Held
+	decline map[declineKey]bool
+	noted   []plan.Decline
+	newLoss []plan.LossRecord
+	events  []plan.Event
+	failed  []mail.Identity // messages whose copy failed in this run
+}
+
+type pendingKey struct {
+	side plan.Side
+	at   plan.Place
+	kind plan.Kind
+}
+
+type declineKey struct {
+	side plan.Side
+	box  mail.BoxID
+	what string
+}
+
+func newRun(o Options) *run {
+	return &run{
+		Options: o, side: [2]Writer{o.Local, o.Remote},
+		there:     map[mail.BoxID][2]bool{},
+		view:      map[plan.SideBox]plan.View{},
+		scanned:   map[plan.SideBox]plan.Scanned{},
+		full:      map[plan.SideBox]bool{},
+		unsettled: map[plan.SideBox]bool{},
+		reset:     map[plan.SideBox]bool{},
+		unknown:   map[plan.SideBox]map[mail.Ref]bool{},
+		intended:  map[int64]bool{},
+		rows:      map[int64]*plan.Row{},
+		dropped:   map[int64]bool{},
+		was:       map[pendingKey]plan.Pending{},
+		holding:   map[int64]plan.Held{},
+		decline:   map[declineKey]bool{},
+	}
+}
+
+// run goes through the phases. An error ends the run.
+func (r *run) run(ctx context.Context) error {
+	if err := r.remember(ctx); err != nil {
+		return err
+	}
+	if ok, err := r.checkRoot(ctx); err != nil || !ok {
+		return err
+	}
+	r.phase(PhaseSurvey)
+	if err := r.surveyBoth(ctx); err != nil {
+		return err
+	}
+	if err := r.folders(ctx); err != nil {
+		return err
+	}
+	if err := r.resolveIntents(ctx); err != nil {
+		return err
+	}
+	r.phase(PhaseScan)
+	if err := r.scanBoth(ctx); err != nil {
+		return err
+	}
+	r.phase(PhasePlan)
+	p, err := r.decide(ctx)
+	if err != nil {
+		return err
+	}
+	r.announce(&p)
+	if r.DryRun {
+		return r.show(ctx, &p)
+	}
+	r.phase(PhaseApply)
+	applyErr := r.apply(ctx, &p)
+	r.phase(PhaseSettle)
+	if err := r.settleRun(context.WithoutCancel(ctx), applyErr == nil); err != nil {
+		return err
+	}
+	return applyErr
+}
+
+// Keys of the index's Meta.
+const (
+	metaInstance = "instance" // random; names this pair of sides
+	metaRuns     = "runs"     // the root marker's counter
+	metaBound    = "bound"    // Options.Bound of the last run
+	metaMode     = "mode"
+	metaAdopting = "adopting" // "1": an adoption was begun and is not finished
+)
+
+// remember loads what the index knows of the account as a whole.
+func (r *run) remember(ctx context.Context) error {
+	meta, err := r.Index.Meta(ctx)
+	if err != nil {
+		return indexFault(err)
+	}
+	r.meta = meta
+	if meta[metaInstance] == "" {
+		var b [8]byte
+		if _, err := rand.Read(b[:]); err != nil {
+			return err
+		}
+		meta[metaInstance] = hex.EncodeToString(b[:])
+	}
+	r.runs, _ = strconv.ParseInt(meta[metaRuns], 10, 64)
+	boxes, err := r.Index.Boxes(ctx)
+	if err != nil {
+		return indexFault(err)
+	}
+	r.records = boxes
+	r.stored = make(map[mail.BoxID]plan.BoxRecord, len(boxes))
+	for _, b := range boxes {
+		r.stored[b.ID] = b
+	}
+	return r.rememberHeld(ctx)
+}
+
+func (r *run) rememberHeld(ctx context.Context) error {
+	held, err := r.Index.Held(ctx)
+	if err != nil {
+		return indexFault(err)
+	}
+	r.held = make(map[int64]plan.Held, len(held))
+	for _, h := range held {
+		r.held[h.Row] = h
+	}
+	pending, err := r.Index.Pending(ctx)
+	if err != nil {
+		return indexFault(err)
+	}
+	for _, p := range pending {
+		r.was[pendingKey{p.Side, p.At, p.Kind}] = p
+	}
+	declines, err := r.Index.Declines(ctx)
+	if err != nil {
+		return indexFault(err)
+	}
+	for _, d := range declines {
+		r.decline[declineKey{d.Side, d.Box, d.What}] = true
+	}
+	if r.counts, err = r.Index.Counts(ctx); err != nil {
+		return indexFault(err)
+	}
+	if r.losses, err = r.Index.Losses(ctx); err != nil {
+		return indexFault(err)
+	}
+	return nil
+}
+
+// indexFault makes an error of the index stop the account: nothing may be
+// done that cannot be remembered.
+func indexFault(err error) error {
+	return mail.NewFault(mail.GradeAccount, mail.ClassLocal, fmt.Errorf("the index: %w", err), "")
+}
+
+// checkRoot looks whether the local root is the one the index knows. ok is
+// false if the run must not go on.
+func (r *run) checkRoot(ctx context.Context) (ok bool, err error) {
+	known := 0
+	for _, n := range r.counts {
+		known += n
+	}
+	r.adopt = r.meta[metaAdopting] == "1"
+	if r.meta[metaBound] != "" && r.meta[metaBound] != r.Bound {
+		r.adopt, r.rebind = true, true
+		r.note(Event{Text: "the account now names another server or user: nothing is deleted, both sides are joined"})
+	}
+	if old := r.meta[metaMode]; old != "" && old != r.Mode && old != "mirror" {
+		r.adopt = true
+		r.note(Event{Text: "the mode changed from " + old + " to " + r.Mode + ": nothing is deleted, both sides are joined"})
+	}
+	rooted, is := r.Local.(Rooted)
+	if !is {
+		return true, nil
+	}
+	root, err := rooted.Root(ctx)
+	if err != nil {
+		return false, err
+	}
+	r.root = &root
+	switch {
+	case known == 0:
+	case !root.Marked && !root.Mail:
+		return r.emptyRoot(), nil
+	case !root.Marked, root.Instance != r.meta[metaInstance], root.Runs != r.runs && root.Runs != r.runs+1:
+		r.adopt = true
+		r.note(Event{Text: "the maildir is not the one of the last run (restored, copied or replaced): nothing is deleted, both sides are joined"})
+	}
+	return true, nil
+}
+
+// emptyRoot decides about a root without mail and marker where mail should be.
+func (r *run) emptyRoot() bool {
+	if r.Reject {
+		r.adopt = true
+		return true
+	}
+	r.report.EmptyRoot = true
+	what := "is empty"
+	if !r.root.Exists {
+		what = "does not exist"
+	}
+	r.report.Hints = append(r.report.Hints, "the maildir "+what+" although it held mail at the last run: if its disk is not mounted, mount it; to fill it again from the server, run sync --reject-deletes")
+	r.emit(Event{Kind: Held, Reason: plan.ReasonVanished, Text: "the maildir " + what + ": nothing was done"})
+	return false
+}
+
+// stampRoot marks the root as that of this run, before the index says so.
+func (r *run) stampRoot(ctx context.Context) error {
+	if r.stamp || r.DryRun {
+		return nil
+	}
+	r.stamp = true
+	if r.adopt && r.meta[metaAdopting] != "1" {
+		if err := r.settle(ctx, &plan.Settlement{Meta: map[string]string{metaAdopting: "1"}}); err != nil {
+			return err
+		}
+	}
+	if rooted, is := r.Local.(Rooted); is {
+		if err := rooted.Stamp(ctx, r.meta[metaInstance], r.runs+1); err != nil {
+			return err
+		}
+	}
+	return r.settle(ctx, &plan.Settlement{Meta: map[string]string{
+		metaInstance: r.meta[metaInstance], metaRuns: strconv.FormatInt(r.runs+1, 10),
+		metaBound: r.Bound, metaMode: r.Mode,
+	}})
+}
+
+// settle writes to the index.
+func (r *run) settle(ctx context.Context, s *plan.Settlement) error {
+	r.wrote = true
+	for i := range s.Events {
+		s.Events[i].At = r.Clock()
+	}
+	if err := r.Index.Settle(context.WithoutCancel(ctx), s); err != nil {
+		return indexFault(err)
+	}
+	return nil
+}
+
+func (r *run) recordRun(ctx context.Context, err error) error {
+	if !r.wrote && len(r.report.Faults) == 0 {
+		return nil
+	}
+	rec := plan.RunRecord{Began: r.report.Began, Ended: r.report.Ended, Exit: r.report.Exit()}
+	for _, s := range plan.Sides {
+		rec.Gains[s], rec.Losses[s] = r.report.Copied[s], r.report.Deleted[s]
+		rec.Flags[s], rec.Moves[s] = r.report.Flagged[s], r.report.Moved[s]
+	}
+	if len(r.report.Faults) > 0 {
+		rec.Text = r.report.Faults[0].Error()
+	}
+	if e := r.Index.EndRun(ctx, rec); e != nil {
+		return indexFault(e)
+	}
+	return nil
+}
+
+// fullDue tells whether a mailbox is to be compared whatever its cursor says.
+func fullDue(b plan.BoxSide, now time.Time) bool {
+	age := now.Sub(b.FullAt)
+	return age > 7*24*time.Hour || age > 24*time.Hour && b.FullRuns >= 20
+}

@@ -1,0 +1,338 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/sync/plan"
+)
+
+// sideScan is what the scan of one side gave; the two sides are scanned at
+// once, so each has its own.
+type sideScan struct {
+	changes  []plan.Change
+	view     map[mail.BoxID]plan.View
+	scanned  map[mail.BoxID]plan.Scanned
+	full     map[mail.BoxID]bool
+	unbound  []int64 // rows that an adoption does not take for deleted
+	suspects []suspect
+	resets   []mail.BoxID // mailboxes whose epoch changed under the survey
+	faults   []boxFault
+}
+
+// suspect is a bound file whose mark changed: touched, restored or edited.
+type suspect struct {
+	row  int64
+	at   plan.Place
+	item mail.Item
+}
+
+type boxFault struct {
+	box mail.MailboxName
+	err error
+}
+
+// scanBoth scans what changed, on both sides at once, and turns it into changes.
+func (r *run) scanBoth(ctx context.Context) error {
+	var scans [2]sideScan
+	g, gctx := errgroup.WithContext(ctx)
+	for _, s := range plan.Sides {
+		g.Go(func() error { return r.scanSide(gctx, s, &scans[s]) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for _, s := range plan.Sides {
+		if err := r.takeScan(ctx, s, &scans[s]); err != nil {
+			return err
+		}
+	}
+	r.vanishedRows(ctx)
+	return nil
+}
+
+func (r *run) scanSide(ctx context.Context, s plan.Side, out *sideScan) error {
+	out.view = map[mail.BoxID]plan.View{}
+	out.scanned = map[mail.BoxID]plan.Scanned{}
+	out.full = map[mail.BoxID]bool{}
+	for i := range r.records {
+		rec := &r.records[i]
+		if rec.Dormant || !r.there[rec.ID][s] {
+			continue
+		}
+		name := rec.Side[s].Name
+		if name == "" { // a dry run would create it: it is empty
+			out.view[rec.ID] = plan.Complete
+			continue
+		}
+		err := r.scanBox(ctx, s, rec, out)
+		if err == nil {
+			continue
+		}
+		if ctx.Err() != nil || mail.GradeOf(err, mail.GradeMailbox) >= mail.GradeAccount {
+			return err
+		}
+		out.faults = append(out.faults, boxFault{name, fmt.Errorf("mailbox %s: %w", name, err)})
+	}
+	return nil
+}
+
+// scanBox scans one mailbox unless the survey told that it is as it was.
+func (r *run) scanBox(ctx context.Context, s plan.Side, rec *plan.BoxRecord, out *sideScan) error {
+	h := rec.Side[s]
+	key := plan.SideBox{Side: s, Box: rec.ID}
+	since := plan.Since{Cursor: h.Cursor, Epoch: h.Epoch, Known: h.Known}
+	if r.adopt || r.reset[key] || fullDue(h, r.Clock()) {
+		since.Cursor = ""
+	}
+	if r.survey[s][h.Name].State == plan.Same && since.Cursor != "" {
+		out.view[rec.ID] = plan.Complete
+		return nil
+	}
+	d := differ{run: r, side: s, box: rec.ID, known: map[mail.Ref]plan.Known{}, unknown: r.unknown[key]}
+	if !r.reset[key] && rec.ID > 0 {
+		err := r.Index.Known(ctx, s, rec.ID, func(k plan.Known) error {
+			d.known[k.Ref] = k
+			return nil
+		})
+		if err != nil {
+			return indexFault(err)
+		}
+	}
+	sc, err := r.side[s].Scan(ctx, rec.ID, since, d.seen)
+	if err != nil {
+		return err
+	}
+	if h.Epoch != "" && sc.Epoch != h.Epoch && !r.reset[key] {
+		// The epoch changed between survey and scan: what was compared means
+		// nothing. The next run matches it anew.
+		out.resets = append(out.resets, rec.ID)
+		return nil
+	}
+	d.end(sc, out)
+	out.scanned[rec.ID] = sc
+	out.full[rec.ID] = sc.Full
+	return nil
+}
+
+// differ compares what a scan yields with what the index knows.
+type differ struct {
+	run      *run
+	side     plan.Side
+	box      mail.BoxID
+	known    map[mail.Ref]plan.Known
+	unknown  map[mail.Ref]bool // see run.unknown
+	changes  []plan.Change
+	suspects []suspect
+}
+
+func (d *differ) seen(m plan.Seen) error {
+	k, ok := d.known[m.Ref]
+	at := plan.Place{Box: d.box, Ref: m.Ref}
+	switch {
+	case m.Gone && ok:
+		d.changes = append(d.changes, plan.Change{Side: d.side, Kind: plan.KindGone, At: at, Row: k.Row})
+		delete(d.known, m.Ref)
+		return nil
+	case m.Gone:
+		return nil
+	case !ok && d.unknown[m.Ref], !ok && d.unknown[anyRef]:
+		return nil // it may be what an intent is about: the next run asks again
+	case !ok:
+		d.changes = append(d.changes, plan.Change{Side: d.side, Kind: plan.KindNew, At: at, Item: m.Item})
+		return nil
+	}
+	delete(d.known, m.Ref)
+	if m.Item.Stat != k.Stat && d.side == plan.Local {
+		d.suspects = append(d.suspects, suspect{row: k.Row, at: at, item: m.Item})
+		return nil
+	}
+	if !m.NoFlags && (d.run.adopt || !m.Item.Flags.Equal(k.Flags)) {
+		d.changes = append(d.changes, plan.Change{Side: d.side, Kind: plan.KindFlags, At: at, Row: k.Row, Item: m.Item})
+	}
+	return nil
+}
+
+// end decides what absence means, and adds what was found to out.
+func (d *differ) end(sc plan.Scanned, out *sideScan) {
+	view := plan.Partial
+	if sc.Complete {
+		view = plan.Complete
+	}
+	out.view[d.box] = view
+	if sc.Full && sc.Complete {
+		for _, k := range d.known {
+			d.changes = append(d.changes, plan.Change{Side: d.side, Kind: plan.KindGone, At: plan.Place{Box: d.box, Ref: k.Ref}, Row: k.Row})
+		}
+	}
+	for _, c := range d.changes {
+		c.Epoch = sc.Epoch
+		if c.Kind == plan.KindGone && d.run.adopt {
+			out.unbound = append(out.unbound, c.Row)
+			continue
+		}
+		out.changes = append(out.changes, c)
+	}
+	out.suspects = append(out.suspects, d.suspects...)
+}
+
+// takeScan adds one side's scan to the run.
+func (r *run) takeScan(ctx context.Context, s plan.Side, sc *sideScan) error {
+	for box, v := range sc.view {
+		r.view[plan.SideBox{Side: s, Box: box}] = v
+	}
+	for box, scanned := range sc.scanned {
+		key := plan.SideBox{Side: s, Box: box}
+		r.scanned[key], r.full[key] = scanned, sc.full[box]
+		r.learn(s, box, scanned)
+		if !scanned.Complete {
+			r.unsettled[key] = true
+			r.pend(plan.Pending{Side: s, At: plan.Place{Box: box}, Why: plan.ReasonIncomplete, Text: "the mailbox never stood still while it was listed"})
+		}
+	}
+	for _, f := range sc.faults {
+		r.fault(s, f.box, f.err, false)
+	}
+	for _, box := range sc.resets {
+		r.unsettled[plan.SideBox{Side: s, Box: box}] = true
+		r.pend(plan.Pending{Side: s, At: plan.Place{Box: box}, Why: plan.ReasonIncomplete, Text: "its UIDVALIDITY changed while it was looked at"})
+	}
+	r.changes = append(r.changes, sc.changes...)
+	if err := r.unbindRows(ctx, s, sc.unbound); err != nil {
+		return err
+	}
+	return r.examineSuspects(ctx, s, sc.suspects)
+}
+
+// learn takes over what only a scan could tell of a mailbox.
+func (r *run) learn(s plan.Side, box mail.BoxID, sc plan.Scanned) {
+	rec := r.record(box)
+	h := &rec.Side[s]
+	h.Epoch, h.Rights = sc.Epoch, sc.Rights
+	h.Next = max(h.Next, sc.Next)
+}
+
+// unbindRows loads rows whose message an adoption does not find, and makes
+// them wait for it instead of taking it for deleted.
+func (r *run) unbindRows(ctx context.Context, s plan.Side, ids []int64) error {
+	slices.Sort(ids)
+	rows, err := r.Index.Rows(ctx, ids)
+	if err != nil {
+		return indexFault(err)
+	}
+	for _, row := range rows {
+		for _, u := range r.unbind { // already lost its other place
+			if u.ID == row.ID {
+				row = u
+			}
+		}
+		row.At[s], row.Epoch[s], row.State = plan.Place{}, "", plan.Unbound
+		r.unbind = append(r.unbind, row)
+	}
+	return nil
+}
+
+// examineSuspects reads the files whose mark changed. The same message: only
+// the mark is to be remembered. Another: the old one is gone and a new one
+// has come.
+func (r *run) examineSuspects(ctx context.Context, s plan.Side, list []suspect) error {
+	if len(list) == 0 {
+		return nil
+	}
+	ids := make([]int64, len(list))
+	for i := range list {
+		ids[i] = list[i].row
+	}
+	slices.Sort(ids)
+	rows, err := r.Index.Rows(ctx, ids)
+	if err != nil {
+		return indexFault(err)
+	}
+	want := map[int64]mail.Identity{}
+	for _, row := range rows {
+		want[row.ID] = row.Ident[s]
+	}
+	byBox := map[mail.BoxID][]suspect{}
+	for _, x := range list {
+		byBox[x.at.Box] = append(byBox[x.at.Box], x)
+	}
+	for box, xs := range byBox {
+		if err := r.examineBox(ctx, s, box, xs, want); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) examineBox(ctx context.Context, s plan.Side, box mail.BoxID, xs []suspect, want map[int64]mail.Identity) error {
+	refs := make([]mail.Ref, len(xs))
+	byRef := map[mail.Ref]suspect{}
+	for i, x := range xs {
+		refs[i] = x.at.Ref
+		byRef[x.at.Ref] = x
+	}
+	key := plan.SideBox{Side: s, Box: box}
+	err := r.side[s].Identify(ctx, box, refs, mail.LevelBody, func(ref mail.Ref, id mail.Identity, err error) error {
+		x := byRef[ref]
+		delete(byRef, ref)
+		if err != nil {
+			r.unsettled[key] = true
+			r.fault(s, r.name(s, box), err, false)
+			return nil
+		}
+		item := x.item
+		item.Ident = id
+		epoch := r.scanned[key].Epoch
+		if w := want[x.row]; w.Body.IsZero() || w.Body == id.Body {
+			r.changes = append(r.changes, plan.Change{Side: s, Kind: plan.KindFlags, At: x.at, Row: x.row, Item: item, Epoch: epoch})
+			return nil
+		}
+		r.changes = append(r.changes,
+			plan.Change{Side: s, Kind: plan.KindNew, At: x.at, Item: item, Epoch: epoch})
+		if r.adopt {
+			return r.unbindRows(ctx, s, []int64{x.row})
+		}
+		r.changes = append(r.changes,
+			plan.Change{Side: s, Kind: plan.KindGone, At: x.at, Row: x.row, Epoch: epoch})
+		return nil
+	})
+	if len(byRef) > 0 { // gone or unreadable meanwhile: the next run sees
+		r.unsettled[key] = true
+	}
+	if err != nil && ctx.Err() == nil && mail.GradeOf(err, mail.GradeMailbox) < mail.GradeAccount {
+		r.unsettled[key] = true
+		r.fault(s, r.name(s, box), err, false)
+		return nil
+	}
+	return err
+}
+
+// vanishedRows takes the messages of a mailbox whose removal is to be carried
+// over for gone, one by one, as if they had been deleted.
+func (r *run) vanishedRows(ctx context.Context) {
+	for _, op := range r.removes {
+		rec := &r.records[op.Record]
+		s := op.Side.Other()
+		rows, err := r.Index.RowsIn(ctx, rec.ID)
+		if err != nil {
+			r.fault(s, op.Name, indexFault(err), false)
+			continue
+		}
+		r.view[plan.SideBox{Side: s, Box: rec.ID}] = plan.Complete
+		for _, row := range rows {
+			if row.At[s].Box != rec.ID || row.At[s].IsZero() {
+				continue
+			}
+			r.changes = append(r.changes, plan.Change{Side: s, Kind: plan.KindGone, At: row.At[s], Row: row.ID, Epoch: row.Epoch[s]})
+			if r.Accept {
+				if _, ok := r.held[row.ID]; !ok {
+					r.held[row.ID] = plan.Held{Row: row.ID, Box: rec.ID, Side: s}
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,394 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/sync/plan"
+)
+
+// surveyBoth lists the mailboxes of both sides, at once.
+func (r *run) surveyBoth(ctx context.Context) error {
+	var boxes [2][]plan.Box
+	g, gctx := errgroup.WithContext(ctx)
+	for _, s := range plan.Sides {
+		g.Go(func() (err error) {
+			boxes[s], err = r.side[s].Survey(gctx, r.since(s))
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for _, s := range plan.Sides {
+		r.survey[s] = make(map[mail.MailboxName]plan.Box, len(boxes[s]))
+		for _, b := range boxes[s] {
+			r.survey[s][b.Name] = b
+		}
+	}
+	return r.renames(ctx, boxes)
+}
+
+// since is what a side is told of the mailboxes that the index knows.
+func (r *run) since(s plan.Side) map[mail.MailboxName]plan.Since {
+	m := make(map[mail.MailboxName]plan.Since, len(r.records))
+	for _, rec := range r.records {
+		if h := rec.Side[s]; h.Name != "" {
+			m[h.Name] = plan.Since{Cursor: h.Cursor, Epoch: h.Epoch, Known: h.Known}
+		}
+	}
+	return m
+}
+
+// renames proves which mailboxes have another name now, and plans the folders.
+func (r *run) renames(ctx context.Context, boxes [2][]plan.Box) error {
+	in := plan.FolderInput{
+		Boxes: r.records, Seen: boxes, Scope: r.Scope, Policy: r.Policy,
+		Accept: r.Accept, Reject: r.Reject, Refill: r.adopt,
+	}
+	proved := map[plan.Rename]bool{}
+	for _, c := range plan.RenameCandidates(r.records, boxes) {
+		ok, err := r.sameMailbox(ctx, c)
+		if err != nil {
+			return err
+		}
+		if ok {
+			proved[c] = true
+		}
+	}
+	for _, s := range plan.Sides {
+		in.Renamed[s] = oneToOne(proved, s)
+	}
+	fp := plan.Folders(in)
+	return r.takeFolders(ctx, &fp)
+}
+
+// oneToOne leaves out what is proved of two.
+func oneToOne(proved map[plan.Rename]bool, s plan.Side) map[mail.BoxID]mail.MailboxName {
+	from, to := map[mail.BoxID]int{}, map[mail.MailboxName]int{}
+	for p := range proved {
+		if p.Side == s {
+			from[p.Box]++
+			to[p.To]++
+		}
+	}
+	out := map[mail.BoxID]mail.MailboxName{}
+	for p := range proved {
+		if p.Side == s && from[p.Box] == 1 && to[p.To] == 1 {
+			out[p.Box] = p.To
+		}
+	}
+	return out
+}
+
+// errEnough ends a scan that has seen enough.
+var errEnough = errors.New("seen enough")
+
+// renameBox is a number for a mailbox that is looked at before it has one.
+const renameBox mail.BoxID = -1 << 40
+
+// sameMailbox completes the evidence for a rename: the mailbox under the new
+// name holds the messages that the old one held, by their Refs (and sizes,
+// where both are known), at least nine in ten of the fewer.
+func (r *run) sameMailbox(ctx context.Context, c plan.Rename) (bool, error) {
+	sizes := map[mail.Ref]int64{}
+	rows, err := r.Index.RowsIn(ctx, c.Box)
+	if err != nil {
+		return false, indexFault(err)
+	}
+	for _, row := range rows {
+		if row.At[c.Side].Box == c.Box && !row.At[c.Side].IsZero() {
+			sizes[row.At[c.Side].Ref] = row.Ident[c.Side].Size
+		}
+	}
+	side := r.side[c.Side]
+	side.Bind(map[mail.BoxID]mail.MailboxName{renameBox: c.To})
+	seen, same := 0, 0
+	_, err = side.Scan(ctx, renameBox, plan.Since{}, func(m plan.Seen) error {
+		seen++
+		size, ok := sizes[m.Ref]
+		if ok && (c.Side == plan.Local || size == 0 || m.Item.Ident.Size == 0 || size == m.Item.Ident.Size) {
+			same++
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		if mail.GradeOf(err, mail.GradeMailbox) >= mail.GradeAccount || ctx.Err() != nil {
+			return false, err
+		}
+		return false, nil
+	}
+	fewer := min(seen, len(sizes))
+	if fewer == 0 {
+		return seen == len(sizes), nil // both empty: nothing can be lost
+	}
+	return same*10 >= fewer*9, nil
+}
+
+// takeFolders takes over the folder plan: the records, and what is held.
+func (r *run) takeFolders(ctx context.Context, fp *plan.FolderPlan) error {
+	r.records = fp.Records
+	var provisional mail.BoxID
+	for i := range r.records {
+		if r.records[i].ID == 0 {
+			provisional--
+			r.records[i].ID = provisional
+		}
+	}
+	for _, v := range fp.Vanished {
+		rec := &r.records[v.Record]
+		r.report.HeldBoxes++
+		r.emit(Event{Kind: Held, Side: v.Side, Mailbox: rec.Side[v.Side].Name, Reason: plan.ReasonVanished,
+			Count: rec.Side[v.Side].Known,
+			Text:  fmt.Sprintf("the mailbox is gone on the %s side; it is left as it is on the other", v.Side)})
+		r.report.Hints = appendOnce(r.report.Hints, "a mailbox vanished on one side: sync --accept-deletes removes it on the other, --reject-deletes makes it again")
+	}
+	for _, rec := range r.records {
+		if !rec.Dormant {
+			r.report.Mailboxes++
+		}
+	}
+	for i, there := range fp.There {
+		r.there[r.records[i].ID] = there
+	}
+	return r.doFolders(ctx, fp)
+}
+
+func appendOnce(list []string, s string) []string {
+	for _, x := range list {
+		if x == s {
+			return list
+		}
+	}
+	return append(list, s)
+}
+
+// doFolders carries out the folder plan, except for removals, which come
+// last of all.
+func (r *run) doFolders(ctx context.Context, fp *plan.FolderPlan) error {
+	for _, op := range fp.Ops {
+		rec := &r.records[op.Record]
+		var err error
+		switch op.Kind {
+		case plan.FolderCreate:
+			err = r.createBox(ctx, rec, op)
+		case plan.FolderRename:
+			err = r.renameBox(ctx, rec, op)
+		case plan.FolderRemove:
+			r.removes = append(r.removes, op)
+		}
+		if err != nil {
+			if mail.GradeOf(err, mail.GradeMailbox) >= mail.GradeAccount || ctx.Err() != nil {
+				return err
+			}
+			r.fault(op.Side, op.Name, fmt.Errorf("mailbox %s: %w", op.Name, err), false)
+		}
+	}
+	if !r.DryRun && len(fp.Forget) > 0 {
+		if err := r.settle(ctx, &plan.Settlement{Forget: fp.Forget}); err != nil {
+			return err
+		}
+	}
+	for _, v := range fp.Restored {
+		if err := r.unbindBox(ctx, &r.records[v.Record], v.Side); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) createBox(ctx context.Context, rec *plan.BoxRecord, op plan.FolderOp) error {
+	if !r.DryRun {
+		box, err := r.side[op.Side].Create(ctx, op.Name)
+		if err != nil {
+			return err
+		}
+		if box.Name == "" {
+			box.Name = op.Name
+		}
+		h := &rec.Side[op.Side]
+		*h = plan.BoxSide{Name: op.Name, ID: box.ID, Rights: box.Rights}
+		box.State = plan.Unknown
+		r.survey[op.Side][op.Name] = box
+	}
+	there := r.there[rec.ID]
+	there[op.Side] = true
+	r.there[rec.ID] = there
+	r.report.Created[op.Side]++
+	r.did(Event{Verb: VerbCreated, Side: op.Side, Mailbox: op.Name})
+	return nil
+}
+
+func (r *run) renameBox(ctx context.Context, rec *plan.BoxRecord, op plan.FolderOp) error {
+	if !r.DryRun {
+		// Renaming a parent has renamed its children with it.
+		if _, err := r.renamed(ctx, op); err != nil {
+			return err
+		}
+		b := r.survey[op.Side][op.Name]
+		b.Name, b.State = op.To, plan.Unknown
+		delete(r.survey[op.Side], op.Name)
+		r.survey[op.Side][op.To] = b
+		rec.Side[op.Side].Name = op.To
+		rec.Side[op.Side].Cursor = ""
+	}
+	r.report.Renamed[op.Side]++
+	r.did(Event{Verb: VerbRenamed, Side: op.Side, Mailbox: op.Name, To: op.To})
+	return nil
+}
+
+// renamed renames a mailbox unless the rename of a parent has done so.
+func (r *run) renamed(ctx context.Context, op plan.FolderOp) (bool, error) {
+	for parent, to := op.Name.Parent(), op.To.Parent(); parent != "" && to != ""; parent, to = parent.Parent(), to.Parent() {
+		if _, still := r.survey[op.Side][parent]; !still {
+			if _, there := r.survey[op.Side][to]; there && string(op.To[len(to):]) == string(op.Name[len(parent):]) {
+				return false, nil
+			}
+		}
+	}
+	return true, r.side[op.Side].Rename(ctx, op.Name, op.To)
+}
+
+// folders gives every mailbox in scope its number, and tells the sides.
+func (r *run) folders(ctx context.Context) error {
+	if err := r.saveRecords(ctx); err != nil {
+		return err
+	}
+	for _, s := range plan.Sides {
+		names := map[mail.BoxID]mail.MailboxName{}
+		for _, rec := range r.records {
+			if !rec.Dormant && r.there[rec.ID][s] && rec.Side[s].Name != "" {
+				names[rec.ID] = rec.Side[s].Name
+			}
+		}
+		r.side[s].Bind(names)
+	}
+	return r.epochs(ctx)
+}
+
+// saveRecords writes the pairs that are new or changed.
+func (r *run) saveRecords(ctx context.Context) error {
+	if r.DryRun {
+		return nil
+	}
+	var s plan.Settlement
+	var at []int
+	for i := range r.records {
+		rec := r.records[i]
+		if rec.ID > 0 && sameRecord(rec, r.stored[rec.ID]) {
+			continue
+		}
+		if rec.ID < 0 {
+			rec.ID = 0
+		}
+		s.Boxes = append(s.Boxes, &rec)
+		at = append(at, i)
+	}
+	if len(s.Boxes) == 0 {
+		return nil
+	}
+	s.Events = r.takeEvents()
+	if err := r.settle(ctx, &s); err != nil {
+		return err
+	}
+	for k, i := range at {
+		was := r.records[i].ID
+		r.there[s.Boxes[k].ID] = r.there[was]
+		known := [2]int{r.records[i].Side[0].Known, r.records[i].Side[1].Known}
+		r.records[i] = *s.Boxes[k]
+		for _, side := range plan.Sides {
+			r.records[i].Side[side].Known = known[side]
+		}
+		r.stored[r.records[i].ID] = r.records[i]
+	}
+	return nil
+}
+
+// sameRecord compares what is stored; Known is counted, not stored.
+func sameRecord(a, b plan.BoxRecord) bool {
+	for _, s := range plan.Sides {
+		a.Side[s].Known, b.Side[s].Known = 0, 0
+		if !a.Side[s].FullAt.Equal(b.Side[s].FullAt) {
+			return false
+		}
+		a.Side[s].FullAt = b.Side[s].FullAt
+	}
+	return a == b
+}
+
+// epochs unbinds what a changed UIDVALIDITY, or a UIDNEXT that went back, has
+// made meaningless.
+func (r *run) epochs(ctx context.Context) error {
+	for i := range r.records {
+		rec := &r.records[i]
+		for _, s := range plan.Sides {
+			if rec.Dormant || !r.there[rec.ID][s] {
+				continue
+			}
+			box, h := r.survey[s][rec.Side[s].Name], &rec.Side[s]
+			other := box.Epoch != "" && h.Epoch != "" && box.Epoch != h.Epoch
+			back := box.Next != 0 && box.Next < h.Next
+			if other || back || r.rebind && s == plan.Remote && h.Epoch != "" {
+				if err := r.resetBox(ctx, rec, s, box.Epoch); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// resetBox takes every Ref of a side's mailbox out of the index; the flags
+// stay as the base for when the messages are found again.
+func (r *run) resetBox(ctx context.Context, rec *plan.BoxRecord, s plan.Side, epoch string) error {
+	r.note(Event{Side: s, Mailbox: rec.Side[s].Name, Text: "the server numbers its messages anew (UIDVALIDITY): they are matched again, nothing is deleted"})
+	if err := r.unbindBox(ctx, rec, s); err != nil {
+		return err
+	}
+	h := &rec.Side[s]
+	h.Epoch, h.Cursor, h.Next, h.Known = epoch, "", 0, 0
+	r.reset[plan.SideBox{Side: s, Box: rec.ID}] = true
+	return r.saveRecords(ctx)
+}
+
+// unbindBox makes the rows that are bound in a side's mailbox wait to be found
+// there again, or else copied there.
+func (r *run) unbindBox(ctx context.Context, rec *plan.BoxRecord, s plan.Side) error {
+	if rec.ID < 0 {
+		return nil
+	}
+	rows, err := r.Index.RowsIn(ctx, rec.ID)
+	if err != nil {
+		return indexFault(err)
+	}
+	var st plan.Settlement
+	for i := range rows {
+		row := rows[i]
+		if row.At[s].Box != rec.ID || row.At[s].IsZero() {
+			continue
+		}
+		row.At[s], row.Epoch[s], row.State = plan.Place{}, "", plan.Unbound
+		if row.At[s.Other()].IsZero() {
+			st.Drop = append(st.Drop, row.ID)
+			continue
+		}
+		st.Put = append(st.Put, &row)
+		r.unbind = append(r.unbind, row)
+	}
+	if r.DryRun || len(st.Put)+len(st.Drop) == 0 {
+		return nil
+	}
+	h := *rec
+	h.Side[s].Cursor, h.Side[s].Epoch, h.Side[s].Next = "", "", 0
+	st.Boxes = []*plan.BoxRecord{&h}
+	if err := r.settle(ctx, &st); err != nil {
+		return err
+	}
+	rec.Side[s].Cursor, rec.Side[s].Epoch, rec.Side[s].Next = "", "", 0
+	r.stored[rec.ID] = *rec
+	return nil
+}
