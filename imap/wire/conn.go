@@ -1,7 +1,10 @@
 package wire
 
 import (
+	"bufio"
 	"net"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -60,76 +63,110 @@ type Stats struct {
 	Commands      map[string]int
 }
 
+// maxKept is how much a buffer may hold on to once it is empty again.
+const maxKept = 1 << 20
+
 // A Conn is a net.Conn that protects the IMAP library above it. See the
 // package comment.
 type Conn struct {
-	raw net.Conn
-	opt Options
+	raw           net.Conn
+	opt           Options
+	read, written atomic.Int64
+
+	// The reading goroutine's alone.
+	br    *bufio.Reader
+	long  []byte       // a line that is longer than the buffer of br
+	out   []byte       // what the library is to read next
+	taken int          // how much of out it has read
+	body  int64        // how much of a literal of size bodyN follows, as it comes
+	bodyN int64        //
+	after func() error // goes on with the response behind the literal
+
+	// The writing side, one goroutine at a time.
+	writing  sync.Mutex
+	line     []byte // a line that has not ended yet
+	outgoing []byte // what is to be sent
+
+	mu      sync.Mutex
+	err     error
+	greeted bool
+	due     time.Time // when the server will have been silent too long
+	pending []*command
+	sending *command // the last of pending, if its end was not written yet
+	toSend  int64    // how much of its literal is still to come
+	forgive bool     // the next Close is the library's mistake
+	utf8    bool     // mailbox names are UTF-8 on the wire
+	askID   string
+	records
 }
 
-// New makes a Conn over raw, which it owns from then on.
-func New(raw net.Conn, opt Options) *Conn { return &Conn{raw: raw, opt: opt} }
+// New makes a Conn over raw, which it owns from then on. It does no I/O.
+func New(raw net.Conn, opt Options) *Conn {
+	opt.IdleTimeout = orDefault(opt.IdleTimeout, DefaultIdleTimeout)
+	opt.WriteTimeout = orDefault(opt.WriteTimeout, DefaultWriteTimeout)
+	opt.MaxLine = orDefault(opt.MaxLine, DefaultMaxLine)
+	opt.MaxList = max(opt.MaxLine, orDefault(opt.MaxList, DefaultMaxList))
+	opt.MaxLiteral = orDefault(opt.MaxLiteral, DefaultMaxLiteral)
+	opt.MaxHeld = orDefault(opt.MaxHeld, DefaultMaxHeld)
+	opt.MaxDepth = orDefault(opt.MaxDepth, DefaultMaxDepth)
+	c := &Conn{raw: raw, opt: opt}
+	c.br = bufio.NewReaderSize(source{c}, 64<<10)
+	c.commands = make(map[string]int)
+	if opt.Greeting != "" {
+		c.greeted = true
+		c.out = append([]byte(opt.Greeting), "\r\n"...)
+	}
+	return c
+}
 
-// Read gives the library the next bytes of well-formed responses.
-func (c *Conn) Read(p []byte) (int, error) { return c.raw.Read(p) }
-
-// Write takes bytes of commands from the library.
-func (c *Conn) Write(p []byte) (int, error) { return c.raw.Write(p) }
+func orDefault[T int | int64 | time.Duration](v, otherwise T) T {
+	if v <= 0 {
+		return otherwise
+	}
+	return v
+}
 
 // Close ends the connection, except once after a command was refused while
 // the library waited to send its literal (see the package comment).
-func (c *Conn) Close() error { return c.raw.Close() }
+func (c *Conn) Close() error {
+	c.mu.Lock()
+	forgiven := c.forgive && c.err == nil
+	c.forgive = false
+	c.mu.Unlock()
+	if forgiven {
+		return nil
+	}
+	return c.Kill()
+}
 
 // Kill ends the connection at once. It may be called at any time, more than
 // once, from any goroutine; what waits on the connection fails.
-func (c *Conn) Kill() error { return c.raw.Close() }
+func (c *Conn) Kill() error {
+	c.fail(net.ErrClosed)
+	return bare(c.raw).Close()
+}
 
 // Err is the first reason why the connection is of no more use: a cut, a
 // timeout, a cap, the server's BYE, or nil while it is usable. After Kill or
 // Close it is net.ErrClosed, unless something happened before.
-func (c *Conn) Err() error { return nil }
+func (c *Conn) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
 
-// Alerts are the texts of [ALERT] responses so far, which a user must be
-// shown (RFC 9051, section 7.1), oldest first, without repeats.
-func (c *Conn) Alerts() []string { return nil }
+// fail records why the connection is of no more use, and gives the first
+// reason there was.
+func (c *Conn) fail(err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		c.err = err
+	}
+	return c.err
+}
 
-// Bye is the text of the server's BYE, with its response code, or "".
-func (c *Conn) Bye() string { return "" }
-
-// Stats tells what went over the connection so far.
-func (c *Conn) Stats() Stats { return Stats{} }
-
-// AskGlobalID makes every UID FETCH that asks for RFC822.SIZE ask for kind
-// too: "EMAILID" (RFC 8474) or "X-GM-MSGID"; "" stops it. The answers are
-// kept for TakeGlobalIDs. Call it when the server offers the extension.
-func (c *Conn) AskGlobalID(kind string) {}
-
-// TakeGlobalIDs gives the identifiers, by UID, that came since the last call.
-func (c *Conn) TakeGlobalIDs() map[uint32]string { return nil }
-
-// TakeNoBody tells of which messages a FETCH that asked for a body got none
-// that can be used since the last call, and why.
-func (c *Conn) TakeNoBody() map[uint32]string { return nil }
-
-// TakeBadNames gives the names of mailboxes, as the server spelled them, that
-// LIST named since the last call and that are not valid modified UTF-7: no
-// command can be sure to name them, so the library never saw them.
-func (c *Conn) TakeBadNames() []string { return nil }
-
-// TakeModified gives the sets of UIDs (or sequence numbers), in IMAP's
-// notation, that [MODIFIED …] named since the last call: messages that a STORE with
-// UNCHANGEDSINCE left alone (RFC 7162, section 3.1.3).
-func (c *Conn) TakeModified() []string { return nil }
-
-// MailboxID is the identifier (RFC 8474) of the mailbox that was selected
-// last, or "".
-func (c *Conn) MailboxID() string { return "" }
-
-// TakeMailboxIDs gives the identifiers of mailboxes that STATUS responses
-// named since the last call, by name as the server spelled it (modified UTF-7).
-func (c *Conn) TakeMailboxIDs() map[string]string { return nil }
-
-// LocalAddr, RemoteAddr are those of the connection below.
+// LocalAddr is that of the connection below.
 func (c *Conn) LocalAddr() net.Addr { return c.raw.LocalAddr() }
 
 // RemoteAddr is that of the connection below.

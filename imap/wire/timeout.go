@@ -1,0 +1,103 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+)
+
+// ErrSilent is wrapped by the error of a server that sends nothing, or takes
+// nothing, for too long.
+var ErrSilent = errors.New("the server stopped answering")
+
+// awaiting tells whether the server owes anything. The caller holds c.mu.
+func (c *Conn) awaiting() bool {
+	if !c.greeted {
+		return true
+	}
+	for _, cmd := range c.pending {
+		if cmd.waiting || cmd.sent && !cmd.quiet {
+			return true
+		}
+	}
+	return false
+}
+
+// progress begins the time in which the next byte must come anew, or lifts
+// the limit where nothing is due. The caller holds c.mu.
+func (c *Conn) progress() {
+	if !c.awaiting() {
+		c.due = time.Time{}
+	} else {
+		c.due = time.Now().Add(c.opt.IdleTimeout)
+	}
+	c.raw.SetReadDeadline(c.due)
+}
+
+// fill is where bytes from the server come in. The time limit begins with
+// each call, so what the reader above spends between calls does not count.
+func (c *Conn) fill(p []byte) (int, error) {
+	for {
+		c.mu.Lock()
+		c.progress()
+		c.mu.Unlock()
+		n, err := c.raw.Read(p)
+		c.read.Add(int64(n))
+		if n > 0 || err == nil {
+			return n, nil // an error stays, and is met again by the next call
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return 0, err
+		}
+		if c.overdue() {
+			return 0, fmt.Errorf("%w: no byte for %v: %w", ErrSilent, c.opt.IdleTimeout, err)
+		}
+	}
+}
+
+// overdue tells whether a deadline that passed is still the one that counts.
+func (c *Conn) overdue() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.due.IsZero() && !time.Now().Before(c.due)
+}
+
+// source is fill as an io.Reader.
+type source struct{ c *Conn }
+
+func (s source) Read(p []byte) (int, error) { return s.c.fill(p) }
+
+// maxWrite is how much is sent under one time limit.
+const maxWrite = 64 << 10
+
+// send writes to the server. Progress of ours gives the server new time to
+// answer, too: it may have waited for what we send.
+func (c *Conn) send(p []byte) error {
+	for len(p) > 0 {
+		c.raw.SetWriteDeadline(time.Now().Add(c.opt.WriteTimeout))
+		n, err := c.raw.Write(p[:min(len(p), maxWrite)])
+		c.written.Add(int64(n))
+		if err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				err = fmt.Errorf("%w: it takes nothing for %v: %w", ErrSilent, c.opt.WriteTimeout, err)
+			}
+			return c.fail(err)
+		}
+		p = p[n:]
+		c.mu.Lock()
+		c.progress()
+		c.mu.Unlock()
+	}
+	return nil
+}
+
+// bare is the connection below TLS, whose Close never waits for the network
+// as that of TLS does.
+func bare(conn net.Conn) net.Conn {
+	if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		return t.NetConn()
+	}
+	return conn
+}
