@@ -122,13 +122,15 @@ func describe(list []Message) []string {
 	return out
 }
 
-// subject is what a person knows a message by: its Subject, or its beginning.
+// subject is what a person knows a message by: its Subject, or its first line.
 func subject(body []byte) string {
-	start := string(body[:min(len(body), 2000)])
+	start := string(Canonical(body[:min(len(body), 2000)]))
+	first, _, _ := strings.Cut(start, "\r\n")
 	for line := range strings.Lines(start) {
 		if value, ok := strings.CutPrefix(line, "Subject: "); ok {
-			return strings.TrimSpace(value)
+			first = strings.TrimSpace(value)
+			break
 		}
 	}
-	return start[:min(len(start), 30)]
+	return first[:min(len(first), 40)]
 }
