@@ -29,7 +29,7 @@ type fetch struct {
 	parts
 	bodies   []heldBody
 	id       string   // EMAILID or X-GM-MSGID
-	any      bool   // an item was written
+	any      bool     // an item was written
 	inferred uint32   // the UID that was assumed, since none came before the body
 	cmd      *command // whom the response was begun for in c.out, else nil
 	why      string   // why there is no body, where there was one
