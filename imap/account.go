@@ -1,0 +1,238 @@
+package imap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/godwit-mail/godwit/imap/wire"
+	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/sync/plan"
+)
+
+// Options say which account is opened and how.
+type Options struct {
+	Endpoint Endpoint
+	Username string
+	// Password is asked for before each login, also when a lost connection is
+	// replaced.
+	Password func(context.Context) (string, error)
+	// Connections is how many connections may be open at once, at least 1.
+	// One is used at present.
+	Connections int
+	// Shared brings the mailboxes of other users and shared ones into scope
+	// (RFC 2342); otherwise they are not even listed.
+	Shared bool
+	// Clock is kept for pacing; nil is the system's.
+	Clock plan.Clock
+	// Spool is the directory for temporary files of large messages; "" is the
+	// system's.
+	Spool string
+	// Trace, if not nil, is told every line of the protocol, without secrets
+	// and bodies; see wire.Options.
+	Trace func(dir, line string)
+}
+
+// maxLosses is how many connections an Account may lose before it gives up.
+const maxLosses = 12
+
+// An Account is the mail of one user on a server, opened for one run. It
+// fulfils engine.Writer.
+type Account struct {
+	opt     Options
+	session *session
+	losses  int
+	stats   Stats // of connections that are gone
+
+	names   *names
+	boxes   map[mail.BoxID]mail.MailboxName
+	views   map[string]*view // by the server's name
+	refused []Refused
+}
+
+// Stats counts what an Account cost.
+type Stats struct {
+	Read, Written int64          // bytes inside TLS
+	Commands      map[string]int // by name
+	Connections   int            // logins
+}
+
+// A Refused is a mailbox that the server lists and that takes no part,
+// because its name cannot be translated there and back.
+type Refused struct {
+	Name   string // as the server spells it
+	Reason string
+}
+
+// A view is what this run knows of one mailbox.
+type view struct {
+	validity uint32
+	// next is a bound: every message with a lower UID has been seen by the
+	// survey or the last scan. 0 if not known.
+	next uint32
+	// mine are the UIDs from next on that this run has made.
+	mine      map[uint32]bool
+	container bool
+	role      mail.Role
+	rights    plan.Rights
+	// perm are the flags that can be stored, known after a SELECT.
+	perm *permanent
+}
+
+// Open connects and logs in. Its errors are mail.Faults of the account.
+func Open(ctx context.Context, opt Options) (*Account, error) {
+	a := &Account{opt: opt, boxes: map[mail.BoxID]mail.MailboxName{}, views: map[string]*view{}}
+	if _, err := a.connected(ctx); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// Close ends the connection. It does not wait for the network.
+func (a *Account) Close() error {
+	if a.session != nil {
+		// LOGOUT would be polite, and would have to be waited for.
+		a.drop()
+	}
+	return nil
+}
+
+// Bind implements engine.Side.
+func (a *Account) Bind(boxes map[mail.BoxID]mail.MailboxName) {
+	for id, name := range boxes {
+		a.boxes[id] = name
+	}
+}
+
+// Refused lists the mailboxes that the last Survey had to leave out.
+func (a *Account) Refused() []Refused { return a.refused }
+
+// Stats tells what the account cost so far.
+func (a *Account) Stats() Stats {
+	sum := a.stats
+	sum.Commands = map[string]int{}
+	for name, n := range a.stats.Commands {
+		sum.Commands[name] += n
+	}
+	if a.session != nil {
+		sum.add(a.session.wire.Stats())
+	}
+	return sum
+}
+
+func (s *Stats) add(w wire.Stats) {
+	s.Read += w.Read
+	s.Written += w.Written
+	if s.Commands == nil {
+		s.Commands = map[string]int{}
+	}
+	for name, n := range w.Commands {
+		s.Commands[name] += n
+	}
+}
+
+// drop ends the connection; the next use makes another.
+func (a *Account) drop() {
+	s := a.session
+	a.session = nil
+	s.close()
+	a.stats.add(s.wire.Stats())
+}
+
+// connected gives the session, and makes one if there is none.
+func (a *Account) connected(ctx context.Context) (*session, error) {
+	if a.session != nil && a.session.dead {
+		a.drop()
+	}
+	if a.session != nil {
+		return a.session, nil
+	}
+	if a.losses > maxLosses {
+		return nil, accountFault(mail.ClassNetwork,
+			fmt.Errorf("%d connections with %s were lost", a.losses, a.opt.Endpoint.Host), "try again later")
+	}
+	s, err := a.login(ctx)
+	if err != nil {
+		a.losses++
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, err
+	}
+	a.session = s
+	a.stats.Connections++
+	return s, nil
+}
+
+// use calls f with a session. It kills the connection when the context ends,
+// and lets go of one that an error shows to be lost.
+func (a *Account) use(ctx context.Context, f func(*session) error) error {
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	s, err := a.connected(ctx)
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { s.wire.Kill() })
+	err = f(s)
+	ended := !stop()
+	if ended || ctx.Err() != nil {
+		a.drop()
+		return context.Cause(ctx)
+	}
+	if err != nil && isLoss(err) && a.session == s {
+		err = a.lost(s, err)
+	}
+	return err
+}
+
+// lost lets go of a session that failed with err.
+func (a *Account) lost(s *session, err error) error {
+	var already *lossError
+	if errors.As(err, &already) {
+		return err
+	}
+	why := s.explainLoss(a.opt.Endpoint.Host, err)
+	a.losses++
+	a.drop()
+	return &lossError{why}
+}
+
+// retry is use for what can be repeated: a connection that is lost is
+// replaced and f called again, three times in all.
+func (a *Account) retry(ctx context.Context, f func(*session) error) error {
+	for try := 1; ; try++ {
+		err := a.use(ctx, f)
+		var loss *lossError
+		if err == nil || !errors.As(err, &loss) || try == 3 {
+			return err
+		}
+	}
+}
+
+// wireName gives the server's name of a mailbox that was bound.
+func (a *Account) wireName(box mail.BoxID) (string, error) {
+	name, ok := a.boxes[box]
+	if !ok {
+		return "", fmt.Errorf("mailbox number %d was never bound", box)
+	}
+	return a.names.wire(name)
+}
+
+func (a *Account) view(wire string) *view {
+	v := a.views[wire]
+	if v == nil {
+		v = &view{}
+		a.views[wire] = v
+	}
+	return v
+}
+
+// own remembers that this run made a message.
+func (v *view) own(uid uint32) {
+	if v.mine == nil {
+		v.mine = map[uint32]bool{}
+	}
+	v.mine[uid] = true
+}

@@ -1,0 +1,23 @@
+// Package imap is the side of an account that lies on an IMAP server. Open
+// gives an Account, which surveys, scans, reads and changes mailboxes in the
+// words of sync/plan. No type of the IMAP library leaves the package.
+//
+// It works with any server that speaks IMAP4rev1 (RFC 3501), and costs less
+// with one that also offers UIDPLUS, MOVE, CONDSTORE, ESEARCH, LIST-STATUS,
+// NAMESPACE, SPECIAL-USE, ACL or OBJECTID.
+//
+// Invariants:
+//   - A view is complete only when a command that covers the whole mailbox was
+//     answered OK and the distinct UIDs are as many as EXISTS then says.
+//   - A body is handed over only as many bytes long as its literal; each UID
+//     asked for has given a body, is gone, or is named by a fault.
+//   - Only messages that were named are expunged: by UID EXPUNGE (RFC 4315),
+//     else after UID SEARCH DELETED has returned exactly those. CLOSE is
+//     never sent.
+//   - An effect that the server did not answer is reported as unknown, not as
+//     failed.
+//   - A Ref is a UID in decimal, its epoch the UIDVALIDITY in decimal.
+//
+// An Account is used by one goroutine at a time. A connection that is lost is
+// replaced when it is needed next.
+package imap

@@ -1,0 +1,163 @@
+package imap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/godwit-mail/godwit/mail"
+)
+
+// newcomers fetches flags and light identity of the messages of a mailbox
+// from UID next on, and tells its UIDVALIDITY.
+func (a *Account) newcomers(ctx context.Context, wire string, next uint32) (t *table, validity uint32, err error) {
+	err = a.retry(ctx, func(s *session) error {
+		at, err := s.open(wire, false)
+		if err != nil {
+			return err
+		}
+		t, validity = &table{}, at.validity
+		if at.exists == 0 {
+			return nil
+		}
+		opt := headerItems(mail.LevelLight)
+		opt.Flags = true
+		s.wire.TakeGlobalIDs()
+		if err := s.fetch(uidRange(max(next, 1), 0), opt, t.collect); err != nil {
+			return err
+		}
+		// n:* names the last message even if its UID is lower (RFC 3501,
+		// section 6.4.8).
+		t.drop(func(r *row) bool { return r.uid < next })
+		t.sort()
+		t.global(s.wire.TakeGlobalIDs())
+		return nil
+	})
+	return t, validity, err
+}
+
+// match finds for each of wants its message among those of t for which free
+// holds; 0 where there is none, or no telling which. Messages of equal
+// identity are taken in the order of their UIDs.
+func (a *Account) match(ctx context.Context, wire string, t *table, free func(uint32) bool, wants []mail.Identity) ([]uint32, error) {
+	m := &matching{t: t, free: free, wants: wants, got: make([]uint32, len(wants)), taken: map[uint32]bool{}}
+	if doubtful := m.doubtful(); len(doubtful) > 0 {
+		err := a.identifyBodies(ctx, wire, doubtful, func(ref mail.Ref, id mail.Identity, err error) error {
+			if uid, e := parseUID(ref); e == nil && err == nil {
+				t.find(uid).ident.Body = id.Body
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("looking for messages in mailbox %q: %w", wire, err)
+		}
+	}
+	m.assign(m.same)
+	m.assign(m.rewritten)
+	return m.got, nil
+}
+
+type matching struct {
+	t     *table
+	free  func(uint32) bool
+	wants []mail.Identity
+	got   []uint32
+	taken map[uint32]bool
+}
+
+// alike: light fields and size agree, as far as they are known.
+func alike(r *row, w *mail.Identity) bool {
+	id := r.identity()
+	if w.GlobalID != "" && id.GlobalID == w.GlobalID {
+		return true
+	}
+	if !w.Light.IsZero() && w.Light != id.Light {
+		return false
+	}
+	return w.Size <= 0 || w.Size == id.Size
+}
+
+// doubtful lists the messages whose bodies must be compared: they are alike
+// to a want, and not the only one on both sides, or nothing but their size is.
+func (m *matching) doubtful() []uint32 {
+	var uids []uint32
+	for i := range m.t.rows {
+		r := &m.t.rows[i]
+		if !m.free(r.uid) {
+			continue
+		}
+		wants, blind := 0, false
+		for j := range m.wants {
+			if w := &m.wants[j]; alike(r, w) && !w.Body.IsZero() {
+				wants++
+				blind = blind || w.Light.IsZero() || w.Light == mail.NoLightFields || m.count(w) > 1
+			}
+		}
+		if wants > 1 || blind {
+			uids = append(uids, r.uid)
+		}
+	}
+	return uids
+}
+
+// count tells how many free messages are alike to a want.
+func (m *matching) count(w *mail.Identity) int {
+	n := 0
+	for i := range m.t.rows {
+		if r := &m.t.rows[i]; m.free(r.uid) && alike(r, w) {
+			n++
+		}
+	}
+	return n
+}
+
+// assign gives each want that has none yet a message that fits.
+func (m *matching) assign(fits func(*row, *mail.Identity) bool) {
+	for i := range m.wants {
+		if m.got[i] != 0 {
+			continue
+		}
+		for j := range m.t.rows {
+			r := &m.t.rows[j]
+			if m.free(r.uid) && !m.taken[r.uid] && fits(r, &m.wants[i]) {
+				m.got[i], m.taken[r.uid] = r.uid, true
+				break
+			}
+		}
+	}
+}
+
+// same: the bodies agree where both are known, otherwise all that is known
+// does, and something is.
+func (m *matching) same(r *row, w *mail.Identity) bool {
+	if !alike(r, w) {
+		return false
+	}
+	if !r.ident.Body.IsZero() && !w.Body.IsZero() {
+		return r.ident.Body == w.Body
+	}
+	return w.GlobalID != "" && w.GlobalID == r.gid || !w.Light.IsZero() && w.Light != mail.NoLightFields
+}
+
+// rewritten: a server that rewrites messages changes their size; light fields
+// that exactly one newcomer has and one want are proof enough.
+func (m *matching) rewritten(r *row, w *mail.Identity) bool {
+	if w.Light.IsZero() || w.Light == mail.NoLightFields || r.ident.Light != w.Light {
+		return false
+	}
+	rows, wants := 0, 0
+	for i := range m.t.rows {
+		if o := &m.t.rows[i]; m.free(o.uid) && !m.taken[o.uid] && o.ident.Light == w.Light {
+			rows++
+		}
+	}
+	for i := range m.wants {
+		if m.got[i] == 0 && m.wants[i].Light == w.Light {
+			wants++
+		}
+	}
+	return rows == 1 && wants == 1
+}
+
+// errEpoch says that a mailbox was replaced meanwhile.
+var errEpoch = errors.New("its UIDVALIDITY changed meanwhile")

@@ -1,0 +1,184 @@
+package imap
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	goimap "github.com/emersion/go-imap/v2"
+
+	"github.com/godwit-mail/godwit/mail"
+)
+
+// maxName is how long, in bytes, the name of a mailbox may be.
+const maxName = 1000
+
+// names translates between the server's names of mailboxes (as the library
+// gives them: Unicode) and mail.MailboxName, both ways and one to one. What
+// the server listed is remembered; other names are built.
+type names struct {
+	prefix  string   // of the personal namespace
+	sep     string   // between levels; "" if the server has no hierarchy
+	foreign []string // prefixes of other users' and shared namespaces
+	shared  bool     // those take part
+
+	toWire map[mail.MailboxName]string
+	toName map[string]mail.MailboxName
+}
+
+// namespace asks how names are built (RFC 2342; without it, RFC 3501, section
+// 6.3.8: LIST "" "" gives the separator).
+func (s *session) namespace(shared bool) (*names, error) {
+	n := &names{shared: shared}
+	n.forget()
+	if !s.has(goimap.CapNamespace) {
+		listed, err := s.client.List("", "", nil).Collect()
+		if err != nil || len(listed) == 0 {
+			return n, err
+		}
+		n.sep = separator(listed[0].Delim)
+		return n, nil
+	}
+	data, err := s.client.Namespace().Wait()
+	if err != nil {
+		return nil, err
+	}
+	if len(data.Personal) > 0 {
+		n.prefix, n.sep = data.Personal[0].Prefix, separator(data.Personal[0].Delim)
+	}
+	for _, d := range append(data.Other, data.Shared...) {
+		if d.Prefix != "" {
+			n.foreign = append(n.foreign, d.Prefix)
+		}
+	}
+	return n, nil
+}
+
+func separator(delim rune) string {
+	if delim == 0 {
+		return ""
+	}
+	return string(delim)
+}
+
+// sameAs tells whether names are built alike, so that what was learned holds
+// on another connection too.
+func (n *names) sameAs(m *names) bool { return n.prefix == m.prefix && n.sep == m.sep }
+
+// forget empties the table.
+func (n *names) forget() {
+	n.toWire, n.toName = map[mail.MailboxName]string{}, map[string]mail.MailboxName{}
+}
+
+// isForeign tells whether a name lies in a namespace that takes no part.
+func (n *names) isForeign(wire string) bool {
+	if n.shared || strings.EqualFold(wire, string(mail.Inbox)) {
+		return false
+	}
+	for _, p := range n.foreign {
+		if strings.HasPrefix(wire, p) || wire+n.sep == p {
+			return true
+		}
+	}
+	return false
+}
+
+// learn gives the name of a mailbox that the server listed, and remembers it.
+// An error says why the mailbox cannot take part.
+func (n *names) learn(wire string) (mail.MailboxName, error) {
+	if name, ok := n.toName[wire]; ok {
+		return name, nil
+	}
+	name, err := n.translate(wire)
+	if err != nil {
+		return "", err
+	}
+	if other, ok := n.toWire[name]; ok && other != wire {
+		return "", fmt.Errorf("its name is the same as that of %q", other)
+	}
+	n.toWire[name], n.toName[wire] = wire, name
+	return name, nil
+}
+
+func (n *names) translate(wire string) (mail.MailboxName, error) {
+	if strings.EqualFold(wire, string(mail.Inbox)) {
+		return mail.Inbox, nil
+	}
+	if err := checkName(wire); err != nil {
+		return "", err
+	}
+	rest, stripped := strings.CutPrefix(wire, n.prefix)
+	levels := []string{rest}
+	if n.sep != "" {
+		levels = strings.Split(rest, n.sep)
+	}
+	for i, raw := range levels {
+		level := mail.EscapeLevel(raw)
+		if level == "" || mail.UnescapeLevel(level) != raw {
+			return "", errors.New("its name cannot be translated there and back")
+		}
+		levels[i] = level
+	}
+	name := mail.NewMailboxName(levels...)
+	if name == mail.Inbox || !stripped && n.collides(name) {
+		return "", errors.New("its name is the same as that of another mailbox")
+	}
+	return name, nil
+}
+
+// collides tells whether a name outside the personal namespace is the one of
+// a mailbox that was listed inside it.
+func (n *names) collides(name mail.MailboxName) bool {
+	_, ok := n.toWire[name]
+	return ok
+}
+
+// checkName refuses what no side can hold.
+func checkName(wire string) error {
+	switch {
+	case len(wire) > maxName:
+		return fmt.Errorf("its name is longer than %d bytes", maxName)
+	case !utf8.ValidString(wire):
+		return errors.New("its name is not valid Unicode")
+	case strings.ContainsAny(wire, "\x00\r\n"):
+		return errors.New("its name has a control character")
+	}
+	return nil
+}
+
+// wire gives the server's name of a mailbox, which need not exist yet.
+func (n *names) wire(name mail.MailboxName) (string, error) {
+	if wire, ok := n.toWire[name]; ok {
+		return wire, nil
+	}
+	if name == mail.Inbox {
+		return string(mail.Inbox), nil
+	}
+	levels := name.Levels()
+	for i, level := range levels {
+		raw := mail.UnescapeLevel(level)
+		switch {
+		case raw == "":
+			return "", n.unfit(name, "has an empty level")
+		case n.sep != "" && strings.Contains(raw, n.sep):
+			return "", n.unfit(name, fmt.Sprintf("has a %q, which separates levels on the server", n.sep))
+		case mail.EscapeLevel(raw) != level:
+			return "", n.unfit(name, "cannot be translated there and back")
+		}
+		levels[i] = raw
+	}
+	if n.sep == "" && len(levels) > 1 {
+		return "", n.unfit(name, "has levels, and the server has none")
+	}
+	wire := n.prefix + strings.Join(levels, n.sep)
+	if err := checkName(wire); err != nil {
+		return "", n.unfit(name, strings.TrimPrefix(err.Error(), "its name "))
+	}
+	return wire, nil
+}
+
+func (n *names) unfit(name mail.MailboxName, why string) error {
+	return mail.NewFault(mail.GradeMailbox, mail.ClassServer,
+		fmt.Errorf("the name %q %s", name, why), "rename the mailbox")
+}

@@ -1,0 +1,257 @@
+package imap
+
+import (
+	"context"
+	"fmt"
+
+	goimap "github.com/emersion/go-imap/v2"
+
+	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/sync/plan"
+)
+
+// A group is ops that one command can carry out.
+type group struct {
+	kind        plan.OpKind
+	box, to     mail.BoxID
+	add, remove mail.FlagSet
+	ops         []plan.Op
+	uids        []uint32
+	out         []plan.Outcome // as ops
+}
+
+// Do implements engine.Writer: flags first, then moves, then deletions.
+func (a *Account) Do(ctx context.Context, ops []plan.Op, done func([]plan.Outcome) error) error {
+	var faults error
+	for _, g := range groups(ops) {
+		if err := ctx.Err(); err != nil {
+			g.fail(plan.Failed, context.Cause(ctx))
+			faults = context.Cause(ctx)
+		} else if err := a.do(ctx, g); err != nil && faults == nil {
+			faults = err
+		}
+		if err := done(g.out); err != nil {
+			return err
+		}
+	}
+	return faults
+}
+
+// groups sorts ops into what one command can do.
+func groups(ops []plan.Op) []*group {
+	type key struct {
+		kind        plan.OpKind
+		box, to     mail.BoxID
+		add, remove string
+	}
+	byKey := map[key]*group{}
+	var list []*group
+	for _, kind := range []plan.OpKind{plan.OpFlags, plan.OpMove, plan.OpDelete} {
+		for _, op := range ops {
+			if op.Kind != kind {
+				continue
+			}
+			k := key{kind: kind, box: op.From.Box}
+			switch kind {
+			case plan.OpFlags:
+				k.add, k.remove = op.Add.String(), op.Remove.String()
+			case plan.OpMove:
+				k.to = op.To
+			}
+			g := byKey[k]
+			if g == nil {
+				g = &group{kind: kind, box: k.box, to: k.to, add: op.Add, remove: op.Remove}
+				byKey[k], list = g, append(list, g)
+			}
+			uid, _ := parseUID(op.From.Ref) // 0 is in no mailbox: Missing
+			g.ops, g.uids = append(g.ops, op), append(g.uids, uid)
+			g.out = append(g.out, plan.Outcome{Tag: op.Tag})
+		}
+	}
+	return list
+}
+
+// do carries out a group and fills in its outcomes. Its error concerns the
+// whole group.
+func (a *Account) do(ctx context.Context, g *group) error {
+	wire, err := a.wireName(g.box)
+	if err == nil {
+		switch g.kind {
+		case plan.OpFlags:
+			err = a.store(ctx, wire, g)
+		case plan.OpMove:
+			err = a.move(ctx, wire, g)
+		case plan.OpDelete:
+			err = a.remove(ctx, wire, g)
+		}
+	}
+	err = refusal(mail.GradeMailbox, err)
+	if err != nil {
+		g.fail(plan.Failed, err)
+	}
+	return err
+}
+
+// fail gives an outcome to those that have none.
+func (g *group) fail(r plan.Result, err error) {
+	for i := range g.out {
+		if g.out[i].Result == 0 {
+			g.out[i].Result, g.out[i].Err = r, err
+		}
+	}
+}
+
+// open are the UIDs of those without an outcome.
+func (g *group) open() []uint32 {
+	var uids []uint32
+	for i, uid := range g.uids {
+		if uid != 0 && g.out[i].Result == 0 {
+			uids = append(uids, uid)
+		}
+	}
+	return uids
+}
+
+// missing notes which of the open ones are not there.
+func (g *group) missing(there []uint32, result plan.Result) {
+	here := map[uint32]bool{}
+	for _, uid := range there {
+		here[uid] = true
+	}
+	for i, uid := range g.uids {
+		if g.out[i].Result == 0 && !here[uid] {
+			g.out[i].Result = result
+		}
+	}
+}
+
+// errReadOnly is why a mailbox declines.
+func errReadOnly(wire string) error { return fmt.Errorf("mailbox %q is read-only", wire) }
+
+// store changes flags. STORE is not silent: the answers tell which messages
+// exist, and what the server took; they are looked up where they are missing
+// (RFC 3501, section 6.4.6; a message that is gone is no error there).
+func (a *Account) store(ctx context.Context, wire string, g *group) error {
+	var told table
+	var accepted mail.FlagSet
+	err := a.retry(ctx, func(s *session) error {
+		at, err := a.enterKnown(s, wire, true)
+		if err != nil {
+			return err
+		}
+		if !at.writable {
+			g.fail(plan.Declined, errReadOnly(wire))
+			return nil
+		}
+		told, accepted = table{}, at.perm.storable(g.add)
+		remove := at.perm.storable(g.remove)
+		for _, set := range uidSets(g.open()) {
+			if accepted, err = s.storeSet(set, accepted, remove, &told); err != nil {
+				return err
+			}
+		}
+		told.sort()
+		for _, set := range uidSets(told.absent(g.open())) {
+			if err := s.fetch(set, metaItems(haveFlags), told.collect); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if codeOf(err) == goimap.ResponseCodeNoPerm {
+		g.fail(plan.Declined, err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	told.sort()
+	for i, uid := range g.uids {
+		o := &g.out[i]
+		if o.Result != 0 {
+			continue
+		}
+		r := told.find(uid)
+		if r == nil {
+			o.Result = plan.Missing
+			continue
+		}
+		o.Result, o.At, o.Accepted = plan.Done, g.ops[i].From, accepted
+		if r.have&haveFlags != 0 {
+			o.Accepted = accepted.Intersect(r.flags)
+		}
+	}
+	return nil
+}
+
+// storeSet sends the STOREs for a set. If the server refuses new keywords the
+// others are stored without them; what was accepted is returned.
+func (s *session) storeSet(set goimap.UIDSet, add, remove mail.FlagSet, told *table) (mail.FlagSet, error) {
+	if !remove.Empty() {
+		op := &goimap.StoreFlags{Op: goimap.StoreFlagsDel, Flags: wireFlags(remove)}
+		if err := s.drain(s.client.Store(set, op, nil), told.collect); err != nil {
+			return add, err
+		}
+	}
+	for !add.Empty() {
+		op := &goimap.StoreFlags{Op: goimap.StoreFlagsAdd, Flags: wireFlags(add)}
+		err := s.drain(s.client.Store(set, op, nil), told.collect)
+		keywords := mail.NewFlagSet(add.Keywords()...)
+		if err == nil || !refusedByServer(err) || keywords.Empty() || codeOf(err) == goimap.ResponseCodeNoPerm {
+			return add, err
+		}
+		add = add.Minus(keywords)
+	}
+	return add, nil
+}
+
+// remove deletes messages for good.
+func (a *Account) remove(ctx context.Context, wire string, g *group) error {
+	if trash := a.gmailTrash(wire); trash != "" {
+		return a.moveTo(ctx, wire, trash, g)
+	}
+	var left []uint32
+	err := a.retry(ctx, func(s *session) error {
+		at, err := a.enterKnown(s, wire, true)
+		if err != nil {
+			return err
+		}
+		if !at.writable || !at.perm.storable(mail.NewFlagSet(mail.Deleted)).Has(mail.Deleted) {
+			g.fail(plan.Declined, errReadOnly(wire))
+			return nil
+		}
+		left, err = s.expunge(g.open())
+		return err
+	})
+	if codeOf(err) == goimap.ResponseCodeNoPerm {
+		g.fail(plan.Declined, err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	g.missing(left, plan.Done)
+	if len(g.open()) > 0 {
+		err = mail.NewFault(mail.GradeMailbox, mail.ClassServer,
+			fmt.Errorf("the server kept %d messages of mailbox %q that were to be expunged", len(left), wire), "")
+	}
+	return err
+}
+
+// gmailTrash names the mailbox that a deletion is a move to on Gmail, where
+// expunging only takes a label off; "" elsewhere.
+func (a *Account) gmailTrash(wire string) string {
+	if a.session == nil || !a.session.has("X-GM-EXT-1") {
+		return ""
+	}
+	switch a.view(wire).role {
+	case mail.RoleTrash, mail.RoleJunk:
+		return ""
+	}
+	for name, v := range a.views {
+		if v.role == mail.RoleTrash {
+			return name
+		}
+	}
+	return ""
+}

@@ -1,0 +1,249 @@
+package imap
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	goimap "github.com/emersion/go-imap/v2"
+
+	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/sync/engine"
+	"github.com/godwit-mail/godwit/sync/plan"
+)
+
+// A batch sends messages by APPEND, each as it is added. UIDs come with
+// APPENDUID (RFC 4315); else Commit looks for the messages among those from
+// the UIDNEXT on that was told before the first of them.
+type batch struct {
+	a    *Account
+	wire string
+	v    *view
+
+	begun  bool
+	before mark // of the mailbox, before the first APPEND
+	placed []plan.Placed
+	lost   []int // of placed: stored, or perhaps stored, under a UID not known
+	held   bytes.Buffer
+	over   bool
+}
+
+// Put implements engine.Writer.
+func (a *Account) Put(ctx context.Context, box mail.BoxID) (engine.Batch, error) {
+	wire, err := a.wireName(box)
+	if err != nil {
+		return nil, err
+	}
+	return &batch{a: a, wire: wire, v: a.view(wire)}, nil
+}
+
+// Add implements engine.Batch.
+func (b *batch) Add(ctx context.Context, in plan.Incoming) error {
+	if b.over {
+		return errors.New("the batch was committed already")
+	}
+	if err := b.begin(ctx, in.Item.Flags); err != nil {
+		return refusal(mail.GradeMailbox, err)
+	}
+	b.placed = append(b.placed, plan.Placed{Tag: in.Tag, Epoch: epochOf(b.before.validity)})
+	p := &b.placed[len(b.placed)-1]
+	sp, err := b.spool(in, p)
+	if err != nil {
+		p.Err = err
+		return nil
+	}
+	defer sp.close()
+	return b.send(ctx, in.Item, sp, p)
+}
+
+// begin learns what is needed before the first APPEND: the bound above which
+// its UID lies, and, where there are keywords, whether they can be kept.
+func (b *batch) begin(ctx context.Context, flags mail.FlagSet) error {
+	selectIt := b.v.perm == nil && len(flags.Keywords()) > 0
+	if b.begun && !selectIt {
+		return nil
+	}
+	return b.a.retry(ctx, func(s *session) error {
+		if selectIt {
+			if _, err := b.a.enterKnown(s, b.wire, true); err != nil {
+				return err
+			}
+		}
+		if b.begun {
+			return nil
+		}
+		b.before = mark{validity: b.v.validity, next: b.v.next}
+		if b.before.validity == 0 || b.before.next == 0 || !s.has(goimap.CapUIDPlus) {
+			m, err := s.status(b.wire)
+			if err != nil {
+				return fmt.Errorf("opening mailbox %q: %w", b.wire, err)
+			}
+			if b.v.validity != 0 && b.v.validity != m.validity {
+				return epochFault(b.wire)
+			}
+			b.before = m
+		}
+		b.begun = true
+		return nil
+	})
+}
+
+// spool reads the body, with line ends as a server must have them, and
+// learns its identity.
+func (b *batch) spool(in plan.Incoming, p *plan.Placed) (*spool, error) {
+	body, err := in.Open()
+	if err != nil {
+		return nil, messageFault(mail.ClassLocal, fmt.Errorf("opening the message: %w", err), "")
+	}
+	defer body.Close()
+	h := mail.NewHasher()
+	sp, err := newSpool(b.a.opt.Spool, io.TeeReader(&canonical{r: body}, h), &b.held)
+	if err != nil {
+		return nil, messageFault(mail.ClassLocal, fmt.Errorf("reading the message: %w", err), "")
+	}
+	p.Ident = h.Sum()
+	return sp, nil
+}
+
+// send appends one message. What was not sent whole is sent again, once.
+func (b *batch) send(ctx context.Context, item mail.Item, sp *spool, p *plan.Placed) error {
+	flags := b.v.perm.storable(item.Flags)
+	for try := 1; ; try++ {
+		var whole bool
+		var data *goimap.AppendData
+		err := b.a.use(ctx, func(s *session) error {
+			var err error
+			data, whole, err = s.append(b.wire, flags, item, sp)
+			return err
+		})
+		switch {
+		case err == nil:
+			p.Flags = flags
+			b.record(p, data)
+			return nil
+		case refusedByServer(err) && len(flags.Keywords()) > 0 && mayBeKeywords(err):
+			flags = flags.Minus(mail.NewFlagSet(flags.Keywords()...))
+			continue
+		case whole && !refusedByServer(err):
+			p.Flags, p.Unknown = flags, true
+			b.lost = append(b.lost, len(b.placed)-1)
+		case isLost(err) && try == 1:
+			continue
+		default:
+			p.Err = refusal(mail.GradeMessage, fmt.Errorf("storing in mailbox %q: %w", b.wire, err))
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return nil
+	}
+}
+
+// mayBeKeywords tells whether a refusal may be about the keywords.
+func mayBeKeywords(err error) bool {
+	switch codeOf(err) {
+	case goimap.ResponseCodeOverQuota, goimap.ResponseCodeTryCreate, goimap.ResponseCodeTooBig,
+		goimap.ResponseCodeNoPerm, goimap.ResponseCodeNonExistent:
+		return false
+	}
+	return true
+}
+
+func (b *batch) record(p *plan.Placed, data *goimap.AppendData) {
+	if data == nil || data.UID == 0 || data.UIDValidity == 0 {
+		b.lost = append(b.lost, len(b.placed)-1)
+		return
+	}
+	p.Ref, p.Epoch = refOf(uint32(data.UID)), epochOf(data.UIDValidity)
+	if b.v.validity == data.UIDValidity {
+		b.v.own(uint32(data.UID))
+	}
+}
+
+// append sends one APPEND and waits for its answer. whole tells that the
+// server may have got all of it. The body cannot be broken off: if it cannot
+// be read to its end, the connection is ended.
+func (s *session) append(wire string, flags mail.FlagSet, item mail.Item, sp *spool) (data *goimap.AppendData, whole bool, err error) {
+	body, err := sp.open()
+	if err != nil {
+		return nil, false, err
+	}
+	cmd := s.client.Append(wire, sp.size, &goimap.AppendOptions{Flags: wireFlags(flags), Time: item.Date})
+	src := &exact{r: body, left: sp.size}
+	_, copyErr := io.Copy(cmd, src)
+	if src.err != nil {
+		s.kill()
+		_ = cmd.Close()
+		_, _ = cmd.Wait()
+		return nil, false, localFault(src.err)
+	}
+	closeErr := cmd.Close()
+	data, err = cmd.Wait()
+	if refusedByServer(err) && (copyErr != nil || closeErr != nil) {
+		// The library takes its connection for lost when an APPEND is refused
+		// before its literal was sent. The selection it forgets.
+		s.at = nil
+		if s.client.Noop().Wait() != nil {
+			s.dead = true
+		}
+	}
+	return data, copyErr == nil && closeErr == nil, err
+}
+
+// Commit implements engine.Batch.
+func (b *batch) Commit(ctx context.Context) ([]plan.Placed, error) {
+	b.over = true
+	if len(b.lost) == 0 {
+		return b.placed, nil
+	}
+	err := b.find(ctx)
+	for _, i := range b.lost {
+		b.placed[i].Unknown = b.placed[i].Ref == ""
+	}
+	return b.placed, err
+}
+
+// find gives the messages that have no UID yet theirs.
+func (b *batch) find(ctx context.Context) error {
+	t, validity, err := b.a.newcomers(ctx, b.wire, b.before.next)
+	if err != nil {
+		return refusal(mail.GradeMailbox, err)
+	}
+	if validity != b.before.validity {
+		return epochFault(b.wire)
+	}
+	known := map[uint32]bool{}
+	for i := range b.placed {
+		if uid, err := parseUID(b.placed[i].Ref); err == nil {
+			known[uid] = true
+		}
+	}
+	wants := make([]mail.Identity, len(b.lost))
+	for i, at := range b.lost {
+		wants[i] = b.placed[at].Ident
+	}
+	got, err := b.a.match(ctx, b.wire, t, func(uid uint32) bool { return !known[uid] && !b.v.mine[uid] }, wants)
+	if err != nil {
+		return err
+	}
+	for i, at := range b.lost {
+		if got[i] == 0 {
+			continue
+		}
+		p := &b.placed[at]
+		p.Ref, p.Epoch = refOf(got[i]), epochOf(validity)
+		if r := t.find(got[i]); r.have&haveFlags != 0 {
+			p.Flags = p.Flags.Intersect(r.flags)
+		}
+		if b.v.validity == validity {
+			b.v.own(got[i])
+		}
+	}
+	return nil
+}
+
+// Abort implements engine.Batch. What was sent cannot be taken back: the next
+// scan finds it.
+func (b *batch) Abort() { b.over = true }

@@ -1,0 +1,81 @@
+package imap
+
+import (
+	"context"
+
+	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/sync/plan"
+)
+
+// Resolve implements engine.Writer. A message is looked for among those of the
+// target from the recorded UIDNEXT on that no row knows, by light fields and
+// size, and by body where that is not enough. If UIDVALIDITY changed since, it
+// cannot be told: FoundUnknown.
+func (a *Account) Resolve(ctx context.Context, in plan.Intent, known func(mail.Ref) bool) (plan.Found, error) {
+	wire, err := a.wireName(in.To)
+	if err != nil {
+		return plan.Found{}, err
+	}
+	switch in.Kind {
+	case plan.IntentPut, plan.IntentMove:
+		return a.resolveMessage(ctx, wire, in, known)
+	}
+	return a.resolveBox(ctx, wire, in)
+}
+
+func (a *Account) resolveMessage(ctx context.Context, wire string, in plan.Intent, known func(mail.Ref) bool) (plan.Found, error) {
+	t, validity, err := a.newcomers(ctx, wire, in.Next)
+	if err != nil {
+		return plan.Found{}, refusal(mail.GradeMailbox, err)
+	}
+	if in.Epoch != "" && in.Epoch != epochOf(validity) {
+		return plan.Found{State: plan.FoundUnknown, Epoch: epochOf(validity)}, nil
+	}
+	free := func(uid uint32) bool {
+		return (known == nil || !known(refOf(uid))) && !a.view(wire).mine[uid]
+	}
+	got, err := a.match(ctx, wire, t, free, []mail.Identity{in.Item.Ident})
+	if err != nil {
+		return plan.Found{}, refusal(mail.GradeMailbox, err)
+	}
+	if got[0] == 0 {
+		return plan.Found{State: plan.FoundAbsent, Epoch: epochOf(validity)}, nil
+	}
+	return plan.Found{
+		State: plan.FoundThere, At: plan.Place{Box: in.To, Ref: refOf(got[0])},
+		Epoch: epochOf(validity), Flags: t.find(got[0]).flags,
+	}, nil
+}
+
+// resolveBox looks whether a mailbox is listed: there after IntentCreate and
+// IntentRename, and still there (so nothing happened) after IntentRemove.
+func (a *Account) resolveBox(ctx context.Context, wire string, in plan.Intent) (plan.Found, error) {
+	var found *listing
+	err := a.retry(ctx, func(s *session) error {
+		refused := a.refused
+		listed, err := a.list(s)
+		a.refused = refused
+		found = nil
+		for i := range listed {
+			if listed[i].wire == wire && !listed[i].container {
+				found = &listed[i]
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return plan.Found{}, refusal(mail.GradeAccount, err)
+	}
+	there := found != nil
+	if in.Kind == plan.IntentRemove {
+		there = !there
+	}
+	out := plan.Found{State: plan.FoundAbsent}
+	if there {
+		out.State, out.At = plan.FoundThere, plan.Place{Box: in.To}
+	}
+	if found != nil {
+		out.Epoch = epochOf(found.mark.validity)
+	}
+	return out, nil
+}
