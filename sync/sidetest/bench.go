@@ -172,6 +172,7 @@ func (b *bench) put(box mail.MailboxName, letters ...letter) []mail.Ref {
 	}
 	placed := b.tryPut(box, letters...)
 	refs := make([]mail.Ref, len(placed))
+	var untold map[mail.Digest][]mail.Ref
 	for i, p := range placed {
 		switch {
 		case p.Err != nil:
@@ -179,10 +180,13 @@ func (b *bench) put(box mail.MailboxName, letters ...letter) []mail.Ref {
 		case p.Ref == "" && (!p.Unknown || !b.h.Claims.Forgets):
 			b.Fatalf("message %d was stored, and its place is not told", i)
 		}
-		refs[i] = p.Ref
-		if p.Ref == "" {
-			refs[i] = b.findNew(box, letters[i].body, before)
+		if refs[i] = p.Ref; p.Ref != "" {
+			continue
 		}
+		if untold == nil {
+			untold = b.arrived(box, before)
+		}
+		refs[i] = b.only(box, untold[newText(b.want(letters[i].body)).ident.Body])
 	}
 	return refs
 }
@@ -190,19 +194,24 @@ func (b *bench) put(box mail.MailboxName, letters ...letter) []mail.Ref {
 // find gives the one message in box with these bytes.
 func (b *bench) find(box mail.MailboxName, body []byte) mail.Ref {
 	b.Helper()
-	return b.findNew(box, body, nil)
+	return b.only(box, b.arrived(box, nil)[newText(b.want(body)).ident.Body])
 }
 
-// findNew gives the one message with these bytes that was not there before.
-func (b *bench) findNew(box mail.MailboxName, body []byte, before map[mail.Ref]plan.Seen) mail.Ref {
+// arrived gives what is in box and was not there before, by its bytes.
+func (b *bench) arrived(box mail.MailboxName, before map[mail.Ref]plan.Seen) map[mail.Digest][]mail.Ref {
 	b.Helper()
-	want := newText(b.want(body)).ident.Body
-	var found []mail.Ref
+	out := map[mail.Digest][]mail.Ref{}
 	for ref, f := range b.fetchAll(box) {
-		if _, old := before[ref]; !old && newText(f.body).ident.Body == want {
-			found = append(found, ref)
+		if _, old := before[ref]; !old {
+			id := newText(f.body).ident.Body
+			out[id] = append(out[id], ref)
 		}
 	}
+	return out
+}
+
+func (b *bench) only(box mail.MailboxName, found []mail.Ref) mail.Ref {
+	b.Helper()
 	if len(found) != 1 {
 		b.Fatalf("%q holds a message %d times that should be there once", box, len(found))
 	}

@@ -14,17 +14,39 @@ import (
 //     state it has a place on exactly one.
 //   - Every place is in a mailbox that the index knows, and no two rows have
 //     one (side, mailbox, epoch, Ref).
+//   - The epoch of a place is that of its mailbox on that side, which has a
+//     name there.
 //   - A mailbox has a name on at least one side, and no two have one name on
 //     one side.
 //   - A side's mailbox with anything pending has no cursor.
 //   - What is held is a row that exists, once.
 //   - Pending, declines and intents name mailboxes that exist.
 //
-// Settle and Begin refuse what would break one.
+// Settle and Begin refuse what would break one, but for the epochs.
 func (ix *MemoryIndex) CheckConsistency() error {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
-	return ix.tables.check()
+	return errors.Join(ix.tables.check(), ix.tables.checkEpochs())
+}
+
+// checkEpochs is apart from check: a settlement may write rows and mailboxes
+// of a new epoch one after the other.
+func (t *tables) checkEpochs() error {
+	var wrong []error
+	for i := range t.rows {
+		for _, side := range plan.Sides {
+			j, ok := t.boxAt(t.rows[i].At[side].Box)
+			if !ok {
+				continue
+			}
+			box, epoch := t.boxes[j].Side[side], t.rows[i].Epoch[side]
+			if box.Epoch != epoch || box.Name == "" {
+				wrong = append(wrong, fmt.Errorf("row %d lies in epoch %q of mailbox %d (%q) on the %s side, which has %q",
+					t.rows[i].ID, epoch, t.boxes[j].ID, box.Name, side, box.Epoch))
+			}
+		}
+	}
+	return errors.Join(wrong...)
 }
 
 func (t *tables) check() error {
@@ -44,9 +66,6 @@ func (t *tables) checkRows() error {
 		for _, side := range plan.Sides {
 			at := r.At[side]
 			if at.IsZero() {
-				if at.Box != 0 {
-					return fmt.Errorf("row %d has a mailbox and no ref on the %s side", r.ID, side)
-				}
 				continue
 			}
 			places++
@@ -91,6 +110,9 @@ func (t *tables) checkBoxes() error {
 func (t *tables) checkPending() error {
 	for _, p := range t.pending {
 		i, ok := t.boxAt(p.At.Box)
+		if p.At.Box == 0 {
+			continue
+		}
 		if !ok {
 			return fmt.Errorf("pending %s %s: mailbox %d does not exist", p.Side, p.Kind, p.At.Box)
 		}

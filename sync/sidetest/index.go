@@ -2,6 +2,7 @@ package sidetest
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -23,19 +24,19 @@ type MemoryIndex struct {
 // tables is all that a MemoryIndex remembers. Slices are ordered by ID, or by
 // time of arrival where there is none.
 type tables struct {
-	rows      []plan.Row
-	boxes     []plan.BoxRecord
-	intents   []plan.Intent
-	pending   []plan.Pending
-	held      []plan.Held
-	losses    []plan.LossRecord
-	declines  []plan.Decline
-	events    []plan.Event
-	runs      []plan.RunRecord
-	meta      map[string]string
-	lastRow   int64
-	lastBox   mail.BoxID
-	lastOther int64
+	rows       []plan.Row
+	boxes      []plan.BoxRecord
+	intents    []plan.Intent
+	pending    []plan.Pending
+	held       []plan.Held
+	losses     []plan.LossRecord
+	declines   []plan.Decline
+	events     []plan.Event
+	runs       []plan.RunRecord
+	meta       map[string]string
+	lastRow    int64
+	lastBox    mail.BoxID
+	lastIntent int64
 }
 
 // NewMemoryIndex makes an empty index.
@@ -222,18 +223,19 @@ func copied[T any](ctx context.Context, ix *MemoryIndex, list *[]T) ([]T, error)
 func (ix *MemoryIndex) Begin(ctx context.Context, in []plan.Intent) error {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
-	if err := ctx.Err(); err != nil {
+	if err := ctx.Err(); err != nil || len(in) == 0 {
 		return err
 	}
 	next := ix.tables.clone()
-	for i := range in {
-		next.lastOther++
-		in[i].ID = next.lastOther
-		next.intents = append(next.intents, in[i])
+	for _, one := range in {
+		next.lastIntent++
+		one.ID = next.lastIntent
+		next.intents = append(next.intents, one)
 	}
-	if err := next.check(); err != nil {
-		return err
+	if err := next.checkIntents(); err != nil {
+		return fmt.Errorf("begin: %w", err)
 	}
+	copy(in, next.intents[len(ix.intents):])
 	ix.tables = next
 	ix.writes++
 	return nil
@@ -249,12 +251,18 @@ func (ix *MemoryIndex) EndRun(ctx context.Context, r plan.RunRecord) error {
 		return err
 	}
 	if r.ID == 0 {
-		r.ID = int64(len(ix.runs)) + 1
+		r.ID = 1
+		if n := len(ix.runs); n > 0 {
+			r.ID = ix.runs[n-1].ID + 1
+		}
 	}
 	ix.runs = append(ix.runs, r)
+	ix.writes++
+	if r.Ended.IsZero() {
+		return nil
+	}
 	ix.losses = slices.DeleteFunc(ix.losses, func(l plan.LossRecord) bool {
 		return l.At.Before(r.Ended.Add(-window))
 	})
-	ix.writes++
 	return nil
 }

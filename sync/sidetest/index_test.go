@@ -63,9 +63,6 @@ func TestSettleRefusesAndChangesNothing(t *testing.T) {
 			r.State = plan.Unbound
 			return &plan.Settlement{Put: []*plan.Row{r}}
 		},
-		"pending under a cursor": func(box mail.BoxID) *plan.Settlement {
-			return &plan.Settlement{Pending: []plan.Pending{{Side: plan.Remote, At: plan.Place{Box: box, Ref: "7"}}}}
-		},
 		"held without a row": func(box mail.BoxID) *plan.Settlement {
 			return &plan.Settlement{Hold: []plan.Held{{Row: 77, Box: box}}}
 		},
@@ -144,5 +141,74 @@ func TestIntentsAreOpenUntilDone(t *testing.T) {
 	open, _ := ix.Intents(ctx)
 	if len(open) != 1 || open[0].ID != in[1].ID || open[0].Kind != plan.IntentMove {
 		t.Errorf("open: %+v", open)
+	}
+}
+
+func TestRowsExchangePlacesInOneSettlement(t *testing.T) {
+	ctx, ix := context.Background(), NewMemoryIndex()
+	box := inboxPair(t, ix)
+	a, b := paired(box, "a", "1"), paired(box, "b", "2")
+	if err := ix.Settle(ctx, &plan.Settlement{Put: []*plan.Row{a, b}}); err != nil {
+		t.Fatal(err)
+	}
+	a.At, b.At = b.At, a.At
+	if err := ix.Settle(ctx, &plan.Settlement{Put: []*plan.Row{a, b}}); err != nil {
+		t.Fatal(err)
+	}
+	if rows := ix.AllRows(); rows[0].At[plan.Local].Ref != "b" || rows[1].At[plan.Local].Ref != "a" {
+		t.Errorf("rows: %+v", rows)
+	}
+}
+
+func TestPendingTakesTheCursor(t *testing.T) {
+	ctx, ix := context.Background(), NewMemoryIndex()
+	box := inboxPair(t, ix)
+	change := plan.Pending{Side: plan.Remote, At: plan.Place{Box: box, Ref: "7"}, Kind: plan.KindNew}
+	if err := ix.Settle(ctx, &plan.Settlement{Pending: []plan.Pending{change, change}}); err != nil {
+		t.Fatal(err)
+	}
+	boxes, _ := ix.Boxes(ctx)
+	if boxes[0].Side[plan.Remote].Cursor != "" || boxes[0].Side[plan.Local].Cursor == "" {
+		t.Errorf("cursors: %+v", boxes[0].Side)
+	}
+	if pending, _ := ix.Pending(ctx); len(pending) != 1 {
+		t.Errorf("pending: %+v", pending)
+	}
+}
+
+func TestForgottenRowsAreSeenAgainElsewhere(t *testing.T) {
+	ctx, ix := context.Background(), NewMemoryIndex()
+	inbox := inboxPair(t, ix)
+	work := &plan.BoxRecord{}
+	for _, side := range plan.Sides {
+		work.Side[side] = plan.BoxSide{Name: "Work", Epoch: "1", Cursor: "c"}
+	}
+	if err := ix.Settle(ctx, &plan.Settlement{Boxes: []*plan.BoxRecord{work}}); err != nil {
+		t.Fatal(err)
+	}
+	moved := paired(inbox, "a", "1")
+	moved.At[plan.Remote].Box = work.ID
+	if err := ix.Settle(ctx, &plan.Settlement{Put: []*plan.Row{moved}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := ix.Settle(ctx, &plan.Settlement{Forget: []mail.BoxID{work.ID}}); err != nil {
+		t.Fatal(err)
+	}
+	boxes, _ := ix.Boxes(ctx)
+	if len(boxes) != 1 || len(ix.AllRows()) != 0 || boxes[0].Side[plan.Local].Cursor != "" {
+		t.Errorf("boxes %+v, rows %+v", boxes, ix.AllRows())
+	}
+}
+
+func TestConsistencySeesAnotherEpoch(t *testing.T) {
+	ctx, ix := context.Background(), NewMemoryIndex()
+	box := inboxPair(t, ix)
+	row := paired(box, "a", "1")
+	row.Epoch[plan.Remote] = "2"
+	if err := ix.Settle(ctx, &plan.Settlement{Put: []*plan.Row{row}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := ix.CheckConsistency(); err == nil {
+		t.Error("a place in another epoch than its mailbox is consistent")
 	}
 }

@@ -1,9 +1,11 @@
 package sidetest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -322,7 +324,15 @@ func (m *Memory) newEpoch() string {
 	return fmt.Sprint(m.epochs)
 }
 
+// find gives the message with that Ref. UIDs rise, so that it is quick on a server.
 func (b *box) find(ref mail.Ref) *message {
+	if uid, err := strconv.ParseUint(string(ref), 10, 32); err == nil {
+		i, ok := slices.BinarySearchFunc(b.msgs, uint32(uid), func(msg *message, uid uint32) int { return cmp.Compare(msg.uid, uid) })
+		if ok && b.msgs[i].ref == ref {
+			return b.msgs[i]
+		}
+		return nil
+	}
 	for _, msg := range b.msgs {
 		if msg.ref == ref {
 			return msg

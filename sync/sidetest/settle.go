@@ -11,12 +11,15 @@ import (
 	"github.com/godwit-mail/godwit/sync/plan"
 )
 
-// Settle works on a copy, which takes the place of the tables only if every
-// step was possible and the result is consistent.
+// Settle writes a settlement as a whole or not at all, in the order of its
+// fields. Rows may exchange places, and mailboxes names, within one
+// settlement. What is both held and released stays held. Where something is
+// pending in the end the cursor becomes "", whatever Boxes said. It refuses
+// what CheckConsistency would find, but for the epochs of places.
 func (ix *MemoryIndex) Settle(ctx context.Context, s *plan.Settlement) error {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
-	if err := ctx.Err(); err != nil {
+	if err := ctx.Err(); err != nil || empty(s) {
 		return err
 	}
 	next := ix.tables.clone()
@@ -38,44 +41,31 @@ func (ix *MemoryIndex) Settle(ctx context.Context, s *plan.Settlement) error {
 	return nil
 }
 
-// settle applies s in the order of its fields and gives the IDs of what it put.
+func empty(s *plan.Settlement) bool {
+	return len(s.Drop)+len(s.Put)+len(s.Boxes)+len(s.Forget)+len(s.Done)+len(s.ClearPending)+len(s.Pending)+len(s.Declines)+
+		len(s.ClearDeclines)+len(s.Losses)+len(s.Hold)+len(s.Release)+len(s.Events)+len(s.Meta) == 0
+}
+
+// settle applies s and gives the IDs of what it put.
 func (t *tables) settle(s *plan.Settlement) (boxes []mail.BoxID, rows []int64, err error) {
 	for _, id := range s.Drop {
 		t.dropRow(id)
 	}
-	for _, b := range s.Boxes {
-		id, err := t.putBox(*b)
-		if err != nil {
-			return nil, nil, err
-		}
-		boxes = append(boxes, id)
+	if boxes, err = t.putBoxes(s.Boxes); err != nil {
+		return nil, nil, err
 	}
-	for _, r := range s.Put {
-		id, err := t.putRow(*r)
-		if err != nil {
-			return nil, nil, err
-		}
-		rows = append(rows, id)
+	if rows, err = t.putRows(s.Put); err != nil {
+		return nil, nil, err
 	}
 	for _, id := range s.Forget {
 		t.forget(id)
 	}
 	t.intents = slices.DeleteFunc(t.intents, func(in plan.Intent) bool { return slices.Contains(s.Done, in.ID) })
-	t.pending = slices.DeleteFunc(t.pending, func(p plan.Pending) bool {
-		return slices.Contains(s.ClearPending, plan.SideBox{Side: p.Side, Box: p.At.Box})
-	})
-	t.pending = append(t.pending, s.Pending...)
-	t.declines = slices.DeleteFunc(t.declines, func(d plan.Decline) bool {
-		return slices.Contains(s.ClearDeclines, plan.SideBox{Side: d.Side, Box: d.Box})
-	})
-	for _, d := range s.Declines {
-		t.putDecline(d)
-	}
+	t.settlePending(s)
+	t.settleDeclines(s)
 	t.losses = append(t.losses, s.Losses...)
-	t.held = slices.DeleteFunc(t.held, func(h plan.Held) bool { return slices.Contains(s.Release, h.Row) })
-	for _, h := range s.Hold {
-		t.putHeld(h)
-	}
+	slices.SortStableFunc(t.losses, func(a, b plan.LossRecord) int { return a.At.Compare(b.At) })
+	t.settleHeld(s)
 	t.events = append(t.events, s.Events...)
 	maps.Copy(t.meta, s.Meta)
 	return boxes, rows, nil
@@ -97,79 +87,84 @@ func (t *tables) dropRow(id int64) {
 	t.held = slices.DeleteFunc(t.held, func(h plan.Held) bool { return h.Row == id })
 }
 
-// putRow inserts or replaces a row. As in a database, a place that another
-// row still has at this moment is refused.
-func (t *tables) putRow(r plan.Row) (int64, error) {
-	r.NoBase = false
-	for _, side := range plan.Sides {
-		if other := t.boundAt(r, side); other != 0 && other != r.ID {
-			return 0, fmt.Errorf("row %d: %s %v is bound by row %d already", r.ID, side, r.At[side], other)
+// putRows inserts or replaces rows; one that is there twice gets one number.
+func (t *tables) putRows(list []*plan.Row) ([]int64, error) {
+	given := map[*plan.Row]int64{}
+	var ids []int64
+	for _, r := range list {
+		id := cmp.Or(r.ID, given[r])
+		if id == 0 {
+			t.lastRow++
+			id = t.lastRow
+			given[r] = id
+			t.rows = append(t.rows, plan.Row{ID: id})
 		}
+		i, ok := t.rowAt(id)
+		if !ok {
+			return nil, fmt.Errorf("row %d does not exist", id)
+		}
+		t.rows[i] = stored(*r, id)
+		ids = append(ids, id)
 	}
-	if r.ID == 0 {
-		t.lastRow++
-		r.ID = t.lastRow
-		t.rows = append(t.rows, r)
-		return r.ID, nil
-	}
-	i, ok := t.rowAt(r.ID)
-	if !ok {
-		return 0, fmt.Errorf("row %d does not exist", r.ID)
-	}
-	t.rows[i] = r
-	return r.ID, nil
+	return ids, nil
 }
 
-// boundAt gives the row that has the place of r on side, 0 if none has.
-func (t *tables) boundAt(r plan.Row, side plan.Side) int64 {
-	if r.At[side].IsZero() {
-		return 0
-	}
-	for i := range t.rows {
-		if t.rows[i].At[side] == r.At[side] && t.rows[i].Epoch[side] == r.Epoch[side] {
-			return t.rows[i].ID
+// stored is r as it is remembered: without what is never stored.
+func stored(r plan.Row, id int64) plan.Row {
+	r.ID, r.NoBase = id, false
+	for _, side := range plan.Sides {
+		if r.At[side].IsZero() {
+			r.At[side], r.Epoch[side] = plan.Place{}, ""
 		}
 	}
-	return 0
+	return r
 }
 
-func (t *tables) putBox(b plan.BoxRecord) (mail.BoxID, error) {
-	for _, side := range plan.Sides {
-		b.Side[side].Known = 0
-		if b.Side[side].Name == "" {
-			continue
+func (t *tables) putBoxes(list []*plan.BoxRecord) ([]mail.BoxID, error) {
+	given := map[*plan.BoxRecord]mail.BoxID{}
+	var ids []mail.BoxID
+	for _, b := range list {
+		id := cmp.Or(b.ID, given[b])
+		if id == 0 {
+			t.lastBox++
+			id = t.lastBox
+			given[b] = id
+			t.boxes = append(t.boxes, plan.BoxRecord{ID: id})
 		}
-		for i := range t.boxes {
-			if t.boxes[i].ID != b.ID && t.boxes[i].Side[side].Name == b.Side[side].Name {
-				return 0, fmt.Errorf("mailbox %d: %s %s is mailbox %d already", b.ID, side, b.Side[side].Name, t.boxes[i].ID)
-			}
+		i, ok := t.boxAt(id)
+		if !ok {
+			return nil, fmt.Errorf("mailbox %d does not exist", id)
 		}
+		t.boxes[i] = *b
+		t.boxes[i].ID = id
+		for _, side := range plan.Sides {
+			t.boxes[i].Side[side].Known = 0
+		}
+		ids = append(ids, id)
 	}
-	if b.ID == 0 {
-		t.lastBox++
-		b.ID = t.lastBox
-		t.boxes = append(t.boxes, b)
-		return b.ID, nil
-	}
-	i, ok := t.boxAt(b.ID)
-	if !ok {
-		return 0, fmt.Errorf("mailbox %d does not exist", b.ID)
-	}
-	t.boxes[i] = b
-	return b.ID, nil
+	return ids, nil
 }
 
 // forget removes a mailbox pair with all that lies in it. Its losses stay:
-// they count for the account.
+// they count for the account. A row that goes though it lies in another
+// mailbox on one side takes that mailbox's cursor with it, or the message
+// would not be seen again.
 func (t *tables) forget(id mail.BoxID) {
-	if i, ok := t.boxAt(id); ok {
-		t.boxes = slices.Delete(t.boxes, i, i+1)
-	}
 	var gone []int64
 	for i := range t.rows {
-		if inBox(&t.rows[i], id) {
-			gone = append(gone, t.rows[i].ID)
+		r := &t.rows[i]
+		if !inBox(r, id) {
+			continue
 		}
+		gone = append(gone, r.ID)
+		for _, side := range plan.Sides {
+			if r.At[side].Box != id {
+				t.clearCursor(plan.SideBox{Side: side, Box: r.At[side].Box})
+			}
+		}
+	}
+	if i, ok := t.boxAt(id); ok {
+		t.boxes = slices.Delete(t.boxes, i, i+1)
 	}
 	for _, row := range gone {
 		t.dropRow(row)
@@ -179,22 +174,60 @@ func (t *tables) forget(id mail.BoxID) {
 	t.declines = slices.DeleteFunc(t.declines, func(d plan.Decline) bool { return d.Box == id })
 }
 
-func (t *tables) putDecline(d plan.Decline) {
-	for _, o := range t.declines {
-		if o.Side == d.Side && o.Box == d.Box && o.What == d.What {
-			return
-		}
+func (t *tables) clearCursor(at plan.SideBox) {
+	if i, ok := t.boxAt(at.Box); ok {
+		t.boxes[i].Side[at.Side].Cursor = ""
 	}
-	t.declines = append(t.declines, d)
 }
 
-func (t *tables) putHeld(h plan.Held) {
-	for i, o := range t.held {
-		if o.Row == h.Row {
-			h.Since = o.Since
-			t.held[i] = h
-			return
+func (t *tables) settlePending(s *plan.Settlement) {
+	t.pending = slices.DeleteFunc(t.pending, func(p plan.Pending) bool {
+		return slices.Contains(s.ClearPending, plan.SideBox{Side: p.Side, Box: p.At.Box})
+	})
+	for _, p := range s.Pending {
+		t.pending = slices.DeleteFunc(t.pending, func(o plan.Pending) bool { return comparePending(o, p) == 0 })
+		t.pending = append(t.pending, p)
+	}
+	slices.SortFunc(t.pending, comparePending)
+	for _, p := range t.pending {
+		t.clearCursor(plan.SideBox{Side: p.Side, Box: p.At.Box})
+	}
+}
+
+func comparePending(a, b plan.Pending) int {
+	return cmp.Or(cmp.Compare(a.Side, b.Side), cmp.Compare(a.At.Box, b.At.Box), cmp.Compare(a.At.Ref, b.At.Ref),
+		cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Row, b.Row))
+}
+
+func (t *tables) settleDeclines(s *plan.Settlement) {
+	t.declines = slices.DeleteFunc(t.declines, func(d plan.Decline) bool {
+		return slices.Contains(s.ClearDeclines, plan.SideBox{Side: d.Side, Box: d.Box})
+	})
+	for _, d := range s.Declines {
+		if !slices.ContainsFunc(t.declines, func(o plan.Decline) bool { return compareDecline(o, d) == 0 }) {
+			t.declines = append(t.declines, d)
 		}
 	}
-	t.held = append(t.held, h)
+	slices.SortFunc(t.declines, compareDecline)
+}
+
+func compareDecline(a, b plan.Decline) int {
+	return cmp.Or(cmp.Compare(a.Side, b.Side), cmp.Compare(a.Box, b.Box), cmp.Compare(a.What, b.What))
+}
+
+func (t *tables) settleHeld(s *plan.Settlement) {
+	t.held = slices.DeleteFunc(t.held, func(h plan.Held) bool {
+		again := slices.ContainsFunc(s.Hold, func(o plan.Held) bool { return o.Row == h.Row })
+		return slices.Contains(s.Release, h.Row) && !again
+	})
+	for _, h := range s.Hold {
+		i := slices.IndexFunc(t.held, func(o plan.Held) bool { return o.Row == h.Row })
+		if i < 0 {
+			t.held = append(t.held, h)
+			continue
+		}
+		h.Since = t.held[i].Since
+		t.held[i] = h
+	}
+	slices.SortFunc(t.held, func(a, b plan.Held) int { return cmp.Compare(a.Row, b.Row) })
 }
