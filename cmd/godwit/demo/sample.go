@@ -30,3 +30,11 @@ var Sample = []Message{
 	{"Work/Deep", "<design@demo.godwit>", linus, me, "Design notes", day(9, 2, 15), nil, "Identity matches, wire verifies.\r\n"},
 	{"Work/Deep", "<measure@demo.godwit>", linus, me, "Measurements", day(9, 6, 15), []string{`\Flagged`}, "One round trip for all mailboxes.\r\n"},
 }
+
+// What comes in the course of the demo: a draft that is written in the
+// Maildir, and mail that arrives on the server, the last in a mailbox of its own.
+var (
+	LocalDraft  = Message{"Drafts", "<local-draft@demo.godwit>", me, ada, "Written offline", day(9, 8, 10), []string{`\Draft`, `\Seen`}, "On the train.\r\n"}
+	NewMail     = Message{"INBOX", "<news@demo.godwit>", ada, me, "News", day(9, 8, 11), nil, "Just arrived.\r\n"}
+	ProjectMail = Message{"Work/Übersicht", "<project@demo.godwit>", linus, me, "Overview", day(9, 8, 12), []string{`\Flagged`}, "In a new mailbox.\r\n"}
+)

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/godwit-mail/godwit/config"
+	"github.com/godwit-mail/godwit/imap"
+	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/maildir"
+	"github.com/godwit-mail/godwit/store"
+	"github.com/godwit-mail/godwit/sync/engine"
+	"github.com/godwit-mail/godwit/sync/plan"
+)
+
+// unsupported says why an account cannot be synchronised as its
+// configuration asks; nil if it can.
+func unsupported(acc *config.Account) error {
+	switch {
+	case acc.Mode == config.ModeBackup:
+		return &usageError{errors.New(`mode = "backup" is not supported yet: use "mirror", "pull" or "push" with a maildir`)}
+	case acc.Maildir == "":
+		return &usageError{errors.New("the account has no maildir to synchronise with: add maildir = \"…\"")}
+	}
+	return nil
+}
+
+// inert lists what an account asks for and this version does not do. None of
+// it makes a sync wrong; all of it is worth knowing.
+func inert(acc *config.Account) []string {
+	var out []string
+	if acc.Backup {
+		out = append(out, "backup = true does nothing yet: no generations are kept")
+	}
+	if acc.Compress {
+		out = append(out, `compress = "on" does nothing yet`)
+	}
+	if acc.LimitRate > 0 {
+		out = append(out, "limit_rate does nothing yet: nothing is slowed down")
+	}
+	if acc.Schedule != "" || len(acc.Idle) > 0 {
+		out = append(out, "schedule and idle do nothing yet: run godwit sync from cron")
+	}
+	return out
+}
+
+// policy is a mode as data.
+func policy(acc *config.Account) plan.Policy {
+	var p plan.Policy
+	switch acc.Mode {
+	case config.ModePull:
+		p = plan.Pull()
+	case config.ModePush:
+		p = plan.Push()
+	default:
+		p = plan.Mirror()
+	}
+	if acc.DeleteFolders {
+		p.RemoveBoxes = p.Lose
+	}
+	return p
+}
+
+// imapOptions say how the account's server is reached. The password is asked
+// for once, when it is first needed.
+func imapOptions(acc *config.Account) imap.Options {
+	var once sync.Once
+	var secret config.Secret
+	var err error
+	return imap.Options{
+		Endpoint: imap.Endpoint{
+			Host: acc.Host, Port: acc.Port, TLS: string(acc.TLS), CAFile: acc.CAFile, Fingerprint: acc.Fingerprint,
+			AllowPlaintext: acc.AllowPlaintext,
+		},
+		Username:    acc.Username,
+		Connections: acc.Connections,
+		Password: func(ctx context.Context) (string, error) {
+			once.Do(func() { secret, err = acc.Secret.Get(ctx) })
+			return secret.Reveal(), err
+		},
+	}
+}
+
+func maildirOptions(acc *config.Account) maildir.Options {
+	return maildir.Options{
+		Root: acc.Maildir, Layout: maildir.Layout(acc.Layout), FolderEncoding: maildir.Encoding(acc.FolderEncoding),
+		Inbox: acc.Inbox, FSync: acc.FSync,
+	}
+}
+
+// A syncOptions is what the flags of sync say.
+type syncOptions struct {
+	only           *config.Patterns // nil: all that the account takes in
+	matched        func()           // called for each mailbox that only takes in
+	accept, reject bool
+	dryRun         bool
+}
+
+// An opened account is ready for one run.
+type opened struct {
+	lock          *store.FileLock
+	index         *store.Store
+	local, remote engine.Writer
+	closers       []io.Closer // in the order of opening
+}
+
+// open takes the account's lock and opens its index and both sides. A dry
+// run of an account without an index uses an empty one that is thrown away.
+func open(ctx context.Context, acc *config.Account, dryRun bool) (o *opened, err error) {
+	o = &opened{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, o.close())
+		}
+	}()
+	state := acc.State
+	if _, err := os.Stat(acc.IndexFile()); dryRun && errors.Is(err, fs.ErrNotExist) {
+		if state, err = os.MkdirTemp("", "godwit-dry-run-"); err != nil {
+			return o, err
+		}
+		o.closers = append(o.closers, closer(func() error { return os.RemoveAll(state) }))
+	}
+	if o.lock, err = store.Lock(state); err != nil {
+		if errors.Is(err, store.ErrLocked) {
+			err = fmt.Errorf("%w: wait for it to end, or run again later", err)
+		}
+		return o, err
+	}
+	o.closers = append(o.closers, closer(o.lock.Unlock))
+	if o.index, err = store.Open(ctx, state); err != nil {
+		return o, err
+	}
+	o.closers = append(o.closers, o.index)
+	local, err := maildir.Open(ctx, maildirOptions(acc))
+	if err != nil {
+		return o, err
+	}
+	o.local, o.closers = local, append(o.closers, local)
+	remote, err := imap.Open(ctx, imapOptions(acc))
+	if err != nil {
+		return o, err
+	}
+	o.remote, o.closers = remote, append(o.closers, remote)
+	return o, nil
+}
+
+func (o *opened) close() error {
+	var errs []error
+	for i := len(o.closers) - 1; i >= 0; i-- {
+		errs = append(errs, o.closers[i].Close())
+	}
+	return errors.Join(errs...)
+}
+
+type closer func() error
+
+func (c closer) Close() error { return c() }
+
+// engineOptions put together what a run is made of.
+func engineOptions(acc *config.Account, o *opened, s syncOptions, observe engine.Observer) engine.Options {
+	options := engine.Options{
+		Account: acc.Name, Local: o.local, Remote: o.remote, Index: o.index,
+		Keeper: keeper{o.index.Keeper(acc.State, acc.KeepDeleted, time.Now)},
+		Mode:   string(acc.Mode), Policy: policy(acc), Bound: acc.Username + "@" + acc.Host,
+		Scope: acc.Folders.InScope, GuardPercent: acc.DeleteGuard,
+		Accept: s.accept, Reject: s.reject, DryRun: s.dryRun, Clock: time.Now, Observer: observe,
+	}
+	if s.only != nil {
+		options.Only = func(name mail.MailboxName) bool {
+			taken := s.only.Match(name)
+			if taken {
+				s.matched()
+			}
+			return taken
+		}
+	}
+	return options
+}
+
+// keeper gives the undo store the engine's words.
+type keeper struct{ *store.Keeper }
+
+// Keep implements engine.Keeper.
+func (k keeper) Keep(ctx context.Context, what engine.Kept, want mail.Identity, body io.Reader) error {
+	return k.Keeper.Keep(ctx, store.Kept{Side: what.Side, Mailbox: what.Mailbox, Flags: what.Item.Flags, Date: what.Item.Date}, want, body)
+}
+
+// lastRun is what is remembered of a run for status.
+func lastRun(r *engine.Report, exit exitCode) store.LastRun {
+	l := store.LastRun{
+		Began: r.Began, Ended: r.Ended, Exit: int(exit), Mailboxes: r.Mailboxes, Messages: r.Messages,
+		Copied: r.Copied, CopiedBytes: r.CopiedBytes, Flagged: r.Flagged, Moved: r.Moved, Deleted: r.Deleted, Adopted: r.Adopted,
+		Held: r.Held, HeldBoxes: r.HeldBoxes, Pending: r.Pending, Declined: r.Declined, Hints: r.Hints,
+	}
+	for _, f := range r.Faults {
+		l.Errors = append(l.Errors, f.Error())
+	}
+	return l
+}

@@ -1,0 +1,32 @@
+// Command godwit keeps IMAP accounts and Maildirs in step.
+//
+// This package is the only place that knows every room: it reads the
+// configuration, opens both sides of an account and its index, hands them to
+// the engine, and turns what the engine tells into text, progress or JSON.
+//
+// Invariants:
+//   - Standard output carries results, standard error what went wrong and what
+//     to do next; with --json standard output carries one object a line.
+//   - Nothing that a server or a disk said reaches a terminal unescaped.
+//   - The exit code follows one table (exit.go).
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	os.Exit(guarded(os.Args[1:]))
+}
+
+// guarded runs the commands under signals: the first SIGINT or SIGTERM ends
+// the step in hand, a second one the process, at once.
+func guarded(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	return run(ctx, args, os.Stdin, os.Stdout, os.Stderr, os.Getenv)
+}

@@ -1,0 +1,181 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/sync/plan"
+)
+
+// DeletedDir is the name of the undo store in the state directory of an
+// account.
+const DeletedDir = "deleted"
+
+// strayAge is how old, by its time of modification, a file of the undo store
+// must be before it can count as forgotten.
+const strayAge = 24 * time.Hour
+
+// A Keeper is the undo store of an account: the bytes of what godwit deletes,
+// each in a file that is named after its SHA-256, and an entry in the index
+// for each message. Who uses it holds the Lock.
+//
+// The order is the promise: the bytes are durable before the entry is, and
+// the entry before Keep returns.
+type Keeper struct {
+	dir   string
+	store *Store
+	keep  time.Duration
+	now   plan.Clock
+}
+
+// Keeper opens the undo store in the state directory; what goes into it is
+// kept for the given time.
+func (s *Store) Keeper(stateDir string, keep time.Duration, now plan.Clock) *Keeper {
+	return &Keeper{dir: filepath.Join(stateDir, DeletedDir), store: s, keep: keep, now: now}
+}
+
+// Keep stores a message, durably. Of what, it reads Side, Mailbox, Flags and
+// Date. If the identity of the bytes is known (want.Body), bytes that are not
+// those are an error, and nothing is kept.
+func (k *Keeper) Keep(ctx context.Context, what Kept, want mail.Identity, body io.Reader) error {
+	ident, err := k.write(body, want)
+	if err != nil {
+		return fault(fmt.Errorf("keep a message before it is deleted: %w", err))
+	}
+	ident.GlobalID = want.GlobalID
+	what.Ident, what.File = ident, keptFile(ident.Wire)
+	what.DeletedAt = k.now()
+	what.Until = what.DeletedAt.Add(k.keep)
+	return k.store.AddKept(ctx, &what)
+}
+
+// keptFile is where in the undo store bytes with this digest lie.
+func keptFile(wire mail.Digest) string {
+	name := wire.String()
+	return filepath.Join(name[:2], name+".eml")
+}
+
+// write makes the bytes durable under their name.
+func (k *Keeper) write(body io.Reader, want mail.Identity) (ident mail.Identity, err error) {
+	if err := makeDir(k.dir); err != nil {
+		return ident, err
+	}
+	tmp, err := os.CreateTemp(k.dir, "tmp-*") // mode 0600
+	if err != nil {
+		return ident, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(tmp.Name()))
+		}
+	}()
+	hasher := mail.NewHasher()
+	_, err = io.Copy(io.MultiWriter(tmp, hasher), body)
+	if err == nil {
+		err = tmp.Sync()
+	}
+	if err = errors.Join(err, tmp.Close()); err != nil {
+		return ident, err
+	}
+	ident = hasher.Sum()
+	if !want.Body.IsZero() && ident.Body != want.Body {
+		return ident, fmt.Errorf("the bytes read are not those of the message (SHA-256 %s, not %s)", ident.Body, want.Body)
+	}
+	target := filepath.Join(k.dir, keptFile(ident.Wire))
+	if err = makeDir(filepath.Dir(target)); err != nil {
+		return ident, err
+	}
+	// A file of this name has the same bytes: to replace it loses nothing.
+	if err = os.Rename(tmp.Name(), target); err != nil {
+		return ident, err
+	}
+	return ident, syncDir(filepath.Dir(target))
+}
+
+// Open reads the bytes of a kept message.
+func (k *Keeper) Open(kept Kept) (io.ReadCloser, error) {
+	if !filepath.IsLocal(kept.File) {
+		return nil, fmt.Errorf("%q is no file of the undo store", kept.File)
+	}
+	return os.Open(filepath.Join(k.dir, kept.File))
+}
+
+// Purge throws away what has been kept for its time: the entries first, then
+// the files that none names any more.
+func (k *Keeper) Purge(ctx context.Context) error {
+	var expired []int64
+	err := k.store.ListKept(ctx, KeptFilter{Expired: k.now()}, func(kept Kept) error {
+		expired = append(expired, kept.ID)
+		return nil
+	})
+	if err != nil || len(expired) == 0 {
+		return err
+	}
+	if err := k.store.DropKept(ctx, expired...); err != nil {
+		return err
+	}
+	named := map[string]bool{}
+	err = k.store.ListKept(ctx, KeptFilter{}, func(kept Kept) error {
+		named[kept.File] = true
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return k.sweep(named)
+}
+
+// sweep removes files that no entry names, also those that a crash left.
+func (k *Keeper) sweep(named map[string]bool) error {
+	return filepath.WalkDir(k.dir, func(path string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(k.dir, path)
+		ours := strings.HasSuffix(name, ".eml") || strings.HasPrefix(name, "tmp-")
+		if err != nil || !ours || !entry.Type().IsRegular() || named[name] {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil || k.now().Sub(info.ModTime()) < strayAge {
+			return err
+		}
+		return os.Remove(path)
+	})
+}
+
+// makeDir makes a directory of the undo store, durably, if it is missing.
+func makeDir(dir string) error {
+	err := os.Mkdir(dir, 0o700)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		if err := makeDir(filepath.Dir(dir)); err != nil {
+			return err
+		}
+		return makeDir(dir)
+	case err != nil:
+		return err
+	}
+	return syncDir(filepath.Dir(dir))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
