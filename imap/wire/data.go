@@ -58,8 +58,10 @@ func (c *Conn) boxData(name string, vs []value) (err error) {
 		err = c.namespace(vs)
 	case "QUOTA":
 		err = c.quota(vs)
-	case "MYRIGHTS", "QUOTAROOT":
-		err = c.boxWords(vs)
+	case "MYRIGHTS":
+		err = c.boxWords(vs, 2)
+	case "QUOTAROOT":
+		err = c.boxWords(vs, 1)
 	}
 	if err != nil {
 		c.out = c.out[:mark]
@@ -72,9 +74,9 @@ func (c *Conn) boxData(name string, vs []value) (err error) {
 	return nil
 }
 
-// boxWords takes a mailbox and words about it: MYRIGHTS, QUOTAROOT.
-func (c *Conn) boxWords(vs []value) error {
-	if len(vs) == 0 {
+// boxWords takes a mailbox and words about it, least values in all.
+func (c *Conn) boxWords(vs []value, least int) error {
+	if len(vs) < least {
 		return errMalformed
 	}
 	if err := c.mailbox(vs[0], nil); err != nil {
@@ -293,17 +295,25 @@ func (c *Conn) search(k *cursor) error {
 	return nil
 }
 
-// esearch takes ESEARCH (RFC 4731): whose answer it is, then pairs.
+// esearch takes ESEARCH (RFC 4731): whose answer it is, then pairs. Without
+// the former it answers the first SEARCH there is.
 func (c *Conn) esearch(k *cursor) error {
-	out := append(c.out, "* ESEARCH"...)
+	tag := ""
 	k.spaces()
 	if k.peek() == '(' {
-		v, err := k.value(2)
+		v, err := k.value(3)
 		if err != nil || len(v.list) != 2 || !strings.EqualFold(v.list[0].text, "TAG") {
 			return errMalformed
 		}
-		out = append(appendString(append(out, " (TAG "...), v.list[1].text), ')')
+		tag = v.list[1].text
 	}
+	cmd := c.first(func(cmd *command) bool {
+		return strings.HasSuffix(cmd.name, "SEARCH") && (tag == "" || cmd.tag == tag)
+	})
+	if cmd == nil {
+		return nil
+	}
+	out := append(appendString(append(c.out, "* ESEARCH (TAG "...), cmd.tag), ')')
 	for k.spaces(); !k.atEnd(); k.spaces() {
 		name := strings.ToUpper(string(k.word()))
 		k.spaces()

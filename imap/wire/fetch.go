@@ -87,6 +87,11 @@ func (f *fetch) items() (streaming bool, err error) {
 			}
 			continue
 		}
+		if f.k.peek() == '[' { // BINARY.SIZE[1]
+			if _, err := f.k.section(); err != nil {
+				return false, err
+			}
+		}
 		f.k.spaces()
 		if err := f.item(name); err != nil {
 			return false, err
