@@ -1,0 +1,327 @@
+package maildir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/sync/engine"
+	"github.com/godwit-mail/godwit/sync/plan"
+)
+
+const (
+	// maxOpen is how many written files of a batch are open, not yet synced.
+	maxOpen = 128
+	// syncers is how many files are synced at once: the file system joins
+	// them in one commit of its journal.
+	syncers = 16
+	// staleTmp is the age at which what lies in tmp is a leftover, by the
+	// convention of Maildir.
+	staleTmp = 36 * time.Hour
+)
+
+// A batch is messages on their way into one mailbox. They lie in tmp until
+// Commit, which makes their bytes durable, renames them to where they are
+// seen, and makes that durable.
+type batch struct {
+	m      *Maildir
+	f      *folder
+	tmp    *dir
+	staged []*staged
+	open   []*staged
+	buf    []byte
+	over   bool
+}
+
+// A staged message lies in tmp.
+type staged struct {
+	in     plan.Incoming
+	name   string // in tmp; "" when it is there no more
+	file   *os.File
+	placed plan.Placed
+}
+
+var _ engine.Batch = (*batch)(nil)
+
+// Put begins a batch.
+func (m *Maildir) Put(ctx context.Context, box mail.BoxID) (engine.Batch, error) {
+	b, err := m.box(ctx, box)
+	if err != nil {
+		return nil, err
+	}
+	f, err := m.open(b)
+	if err != nil {
+		return nil, err
+	}
+	tmp, err := f.fill()
+	if err != nil {
+		f.close()
+		return nil, localFault(mail.GradeMailbox, err)
+	}
+	if !m.cleaned[b.name] {
+		m.cleaned[b.name] = true
+		m.clean(tmp)
+	}
+	return &batch{m: m, f: f, tmp: tmp, buf: make([]byte, 64<<10)}, nil
+}
+
+// clean removes what earlier runs left in tmp. It does not matter if it fails.
+func (m *Maildir) clean(tmp *dir) {
+	list, err := tmp.entries(&m.scratch)
+	if err != nil {
+		return
+	}
+	for _, e := range list {
+		if !strings.HasSuffix(e.name, ownSuffix) {
+			continue
+		}
+		// Not the time of modification, which is that of the message.
+		if st, err := tmp.stat(e.name); err == nil && st.regular() && m.opt.Clock().Sub(st.ctime) > staleTmp {
+			_ = tmp.unlink(e.name)
+		}
+	}
+}
+
+// Add writes one message to tmp.
+func (b *batch) Add(ctx context.Context, in plan.Incoming) error {
+	if b.over {
+		return errors.New("the batch is over")
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s := &staged{in: in, placed: plan.Placed{Tag: in.Tag, Epoch: epoch}}
+	b.staged = append(b.staged, s)
+	if err := b.write(ctx, s); err != nil {
+		s.placed.Err = localFault(mail.GradeMessage, err)
+		b.discard(s)
+		return ctx.Err()
+	}
+	s.in.Open = nil
+	b.open = append(b.open, s)
+	if len(b.open) >= maxOpen {
+		b.syncOpen()
+	}
+	return nil
+}
+
+func (b *batch) write(ctx context.Context, s *staged) error {
+	body, err := s.in.Open()
+	if err != nil {
+		return err
+	}
+	name := uniqueKey(b.m.opt.Clock())
+	s.file, s.placed.Ident, err = storeMessage(b.tmp, name, contextReader{ctx, body}, b.buf)
+	if cerr := body.Close(); err == nil && cerr != nil {
+		s.name, err = name, cerr
+	}
+	if err != nil {
+		return err
+	}
+	s.name = name
+	if !s.in.Item.Date.IsZero() {
+		return b.tmp.setTime(name, s.in.Item.Date)
+	}
+	return nil
+}
+
+// discard takes a message out of tmp.
+func (b *batch) discard(s *staged) {
+	if s.file != nil {
+		s.file.Close()
+		s.file = nil
+	}
+	if s.name != "" {
+		_ = b.tmp.unlink(s.name)
+		s.name = ""
+	}
+}
+
+// syncOpen makes the bytes of the open files durable and closes them.
+func (b *batch) syncOpen() {
+	var g errgroup.Group
+	g.SetLimit(syncers)
+	for _, s := range b.open {
+		g.Go(func() error {
+			var err error
+			if b.m.opt.FSync {
+				err = syncData(s.file)
+			}
+			if cerr := s.file.Close(); err == nil {
+				err = cerr
+			}
+			s.file = nil
+			if err != nil {
+				s.placed.Err = localFault(mail.GradeMessage, err)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // the errors are in placed
+	for _, s := range b.open {
+		if s.placed.Err != nil {
+			b.discard(s)
+		}
+	}
+	b.open = b.open[:0]
+}
+
+// Commit places all that was added.
+func (b *batch) Commit(ctx context.Context) ([]plan.Placed, error) {
+	if b.over {
+		return nil, errors.New("the batch is over")
+	}
+	defer b.end()
+	b.syncOpen()
+	err := b.place(ctx)
+	placed := make([]plan.Placed, len(b.staged))
+	for i, s := range b.staged {
+		if s.placed.Ref == "" && s.placed.Err == nil {
+			s.placed.Err = err
+		}
+		placed[i] = s.placed
+	}
+	return placed, err
+}
+
+// place renames the staged messages to where they are seen.
+func (b *batch) place(ctx context.Context) error {
+	var all mail.FlagSet
+	for _, s := range b.staged {
+		if s.name != "" {
+			all = all.Union(s.in.Item.Flags)
+		}
+	}
+	words, err := b.f.wordsFor(ctx, all)
+	if err != nil {
+		return err
+	}
+	l, err := b.f.fresh(ctx)
+	if err != nil {
+		return err
+	}
+	b.f.box.list = nil // we are about to change it
+	for _, s := range b.staged {
+		if s.name == "" {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := b.placeOne(ctx, s, words, l); err != nil {
+			s.placed.Err = localFault(mail.GradeMessage, err)
+		}
+	}
+	return b.syncDirs()
+}
+
+// placeOne renames one message to its key.
+func (b *batch) placeOne(ctx context.Context, s *staged, words *table, l *listing) error {
+	key := uniqueKey(b.m.opt.Clock())
+	if token := s.in.Item.Token; validToken(token) {
+		key = tokenKey(b.date(s), token)
+		if e, ok := l.find(key); ok {
+			same, err := b.already(ctx, s, e, words)
+			if same || err != nil {
+				return err
+			}
+			key = uniqueKey(b.m.opt.Clock())
+		} else if b.f.box.own.came[key] {
+			key = uniqueKey(b.m.opt.Clock())
+		}
+	}
+	flagLetters, taken := words.encode(s.in.Item.Flags)
+	for {
+		to, name := b.f.new, key
+		if flagLetters != "" {
+			to, name = b.f.cur, key+withLetters("", flagLetters)
+		}
+		err := b.tmp.rename(s.name, to, name)
+		if errors.Is(err, unix.EEXIST) {
+			key = uniqueKey(b.m.opt.Clock())
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		s.name = ""
+		st, err := to.stat(name)
+		if err != nil && !gone(err) { // a mail program may have renamed it already
+			return err
+		}
+		if err == nil {
+			s.placed.Stat = st.mark()
+		}
+		s.placed.Ref, s.placed.Flags = mail.Ref(key), taken
+		b.f.box.own.add(key)
+		return nil
+	}
+}
+
+func (b *batch) date(s *staged) time.Time {
+	if s.in.Item.Date.IsZero() {
+		return b.m.opt.Clock()
+	}
+	return s.in.Item.Date
+}
+
+// already finds that the very message lies there, placed by a run that
+// died before it could say so: then it gets the flags, and nothing is stored twice.
+func (b *batch) already(ctx context.Context, s *staged, e entry, words *table) (bool, error) {
+	file, st, err := b.f.part(e.inNew).read(e.name)
+	if err != nil {
+		return false, nil // whatever it is, it keeps its name
+	}
+	defer file.Close()
+	id, err := identify(ctx, file, st)
+	if err != nil || id.Body != s.placed.Ident.Body {
+		return false, ctx.Err()
+	}
+	e, ok, err := b.f.reletter(ctx, e, words, s.in.Item.Flags, mail.FlagSet{})
+	if err != nil || !ok {
+		return false, err
+	}
+	b.discard(s)
+	_, taken := words.encode(s.in.Item.Flags)
+	s.placed.Ref, s.placed.Flags, s.placed.Stat = mail.Ref(e.key()), taken, st.mark()
+	return true, nil
+}
+
+// syncDirs makes the renames durable. If that fails, nobody knows what a
+// crash would leave.
+func (b *batch) syncDirs() error {
+	err := errors.Join(b.m.syncDir(b.f.new), b.m.syncDir(b.f.cur))
+	if err == nil {
+		return nil
+	}
+	err = localFault(mail.GradeMailbox, fmt.Errorf("placing messages in %s: %w", b.f.box.name, err))
+	for _, s := range b.staged {
+		if s.placed.Ref != "" {
+			s.placed.Ref, s.placed.Unknown, s.placed.Err = "", true, err
+		}
+	}
+	return err
+}
+
+// Abort throws away what lies in tmp.
+func (b *batch) Abort() {
+	if !b.over {
+		b.end()
+	}
+}
+
+func (b *batch) end() {
+	b.over = true
+	for _, s := range b.staged {
+		b.discard(s)
+	}
+	b.tmp.close()
+	b.f.close()
+}

@@ -1,0 +1,370 @@
+package maildir
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/godwit-mail/godwit/mail"
+)
+
+// The file that gives the letters of a mailbox their meaning, and its lock,
+// as Dovecot has them: lines of a number (0 is the letter 'a') and a keyword.
+const (
+	keywordsFile = "dovecot-keywords"
+	keywordsLock = "dovecot-keywords.lock"
+	maxKeywords  = 26
+)
+
+// Dovecot's lock is a file made with O_EXCL; one that is older than lockStale
+// belongs to a process that died.
+const (
+	lockStale = 2 * time.Minute
+	lockWait  = 5 * time.Second
+	lockPoll  = 20 * time.Millisecond
+)
+
+// A table is the meaning of the keyword letters of one mailbox.
+type table struct {
+	mark  mark
+	words [maxKeywords]mail.Flag // by letter; "" has none
+	text  []byte                 // the file as it is
+}
+
+// parseKeywords reads dovecot-keywords. Lines that make no sense are passed
+// over; the first of two with the same number counts.
+func parseKeywords(text []byte) *table {
+	t := &table{text: text}
+	for line := range strings.Lines(string(text)) {
+		number, word, ok := strings.Cut(strings.TrimRight(line, "\r\n"), " ")
+		i, err := strconv.Atoi(number)
+		if !ok || err != nil || i < 0 || i >= maxKeywords || !mail.ValidKeyword(word) || t.words[i] != "" {
+			continue
+		}
+		t.words[i] = mail.Flag(word)
+	}
+	return t
+}
+
+// letter finds the letter of a keyword.
+func (t *table) letter(word mail.Flag) (byte, bool) {
+	for i, w := range t.words {
+		if w != "" && strings.EqualFold(string(w), string(word)) {
+			return byte('a' + i), true
+		}
+	}
+	return 0, false
+}
+
+// flags are what the letters mean; letters without a meaning are left out.
+func (t *table) flags(flagLetters string) mail.FlagSet {
+	var flags []mail.Flag
+	for i := 0; i < len(flagLetters); i++ {
+		c := flagLetters[i]
+		if c >= 'a' && c <= 'z' {
+			if w := t.words[c-'a']; w != "" {
+				flags = append(flags, w)
+			}
+			continue
+		}
+		for _, s := range systemLetters {
+			if s.letter == c {
+				flags = append(flags, s.flag)
+			}
+		}
+	}
+	return mail.NewFlagSet(flags...)
+}
+
+// encode gives the letters of flags, and the flags that have one. $Forwarded
+// has 'P' and also the letter that Dovecot gave it, if it did.
+func (t *table) encode(flags mail.FlagSet) (flagLetters string, taken mail.FlagSet) {
+	var out []byte
+	var have []mail.Flag
+	for _, flag := range flags.Flags() {
+		found := false
+		for _, s := range systemLetters {
+			if strings.EqualFold(string(s.flag), string(flag)) {
+				out, found = append(out, s.letter), true
+			}
+		}
+		if c, ok := t.letter(flag); ok {
+			out, found = append(out, c), true
+		}
+		if found {
+			have = append(have, flag)
+		}
+	}
+	return string(out), mail.NewFlagSet(have...)
+}
+
+// apply changes the letters of a file. Letters that mean nothing stay.
+func (t *table) apply(flagLetters string, add, remove mail.FlagSet) string {
+	drop, _ := t.encode(remove)
+	put, _ := t.encode(add)
+	kept := strings.Map(func(r rune) rune {
+		if r < 0x80 && strings.IndexByte(drop, byte(r)) >= 0 {
+			return -1
+		}
+		return r
+	}, flagLetters)
+	return sortLetters(kept + put)
+}
+
+// lacks lists the keywords of flags that have no letter.
+func (t *table) lacks(flags mail.FlagSet) []mail.Flag {
+	var out []mail.Flag
+	for _, w := range flags.Keywords() {
+		if _, ok := t.letter(w); !ok && !strings.EqualFold(string(w), string(mail.Forwarded)) {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+// readKeywords reads the table of the mailbox in top.
+func readKeywords(top *dir) (*table, error) {
+	f, st, err := top.read(keywordsFile)
+	if gone(err) {
+		return parseKeywords(nil), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, 1<<20))
+	if err != nil {
+		return nil, err
+	}
+	t := parseKeywords(text)
+	t.mark = newMark(st)
+	return t, nil
+}
+
+// keywords is the table of the mailbox, read again if the file changed.
+func (f *folder) keywords() (*table, error) {
+	st, err := f.top.stat(keywordsFile)
+	if err != nil && !gone(err) {
+		return nil, localFault(mail.GradeMailbox, err)
+	}
+	var now mark
+	if err == nil {
+		now = newMark(st)
+	}
+	if f.box.table != nil && f.box.table.mark == now {
+		return f.box.table, nil
+	}
+	t, err := readKeywords(f.top)
+	if err != nil {
+		return nil, localFault(mail.GradeMailbox, err)
+	}
+	f.box.table = t
+	return t, nil
+}
+
+// wordsFor is the table of the mailbox, with a letter for every keyword of
+// flags as long as there are letters. It is durable when wordsFor returns.
+func (f *folder) wordsFor(ctx context.Context, flags mail.FlagSet) (*table, error) {
+	t, err := f.keywords()
+	if err != nil || len(t.lacks(flags)) == 0 {
+		return t, err
+	}
+	used, err := f.usedLetters(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !t.room(used) {
+		return t, nil
+	}
+	account, err := f.m.accountTable(ctx)
+	if err != nil {
+		return nil, err
+	}
+	lock, err := f.lockKeywords(ctx)
+	if err != nil {
+		return nil, localFault(mail.GradeMailbox, err)
+	}
+	f.box.table, err = f.extend(lock, account, used, flags)
+	if err != nil {
+		lock.Close()
+		_ = f.top.unlink(keywordsLock)
+		return nil, localFault(mail.GradeMailbox, err)
+	}
+	return f.keywords()
+}
+
+// extend writes the longer table into the lock file and renames it into place.
+func (f *folder) extend(lock *os.File, account *table, used [maxKeywords]bool, flags mail.FlagSet) (*table, error) {
+	t, err := readKeywords(f.top) // under the lock
+	if err != nil {
+		return nil, err
+	}
+	var text bytes.Buffer
+	text.Write(t.text)
+	if n := len(t.text); n > 0 && t.text[n-1] != '\n' {
+		text.WriteByte('\n')
+	}
+	for _, word := range t.lacks(flags) {
+		i, ok := t.choose(word, account, used)
+		if !ok {
+			break
+		}
+		t.words[i] = word
+		fmt.Fprintf(&text, "%d %s\n", i, word)
+	}
+	if st, err := f.top.stat(keywordsFile); err == nil {
+		if err := lock.Chmod(os.FileMode(st.mode & 0o777)); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := lock.Write(text.Bytes()); err != nil {
+		return nil, err
+	}
+	if f.m.opt.FSync {
+		if err := lock.Sync(); err != nil {
+			return nil, err
+		}
+	}
+	if err := lock.Close(); err != nil {
+		return nil, err
+	}
+	if err := f.top.replace(keywordsLock, keywordsFile); err != nil {
+		return nil, err
+	}
+	return nil, f.m.syncDir(f.top)
+}
+
+// room tells whether any letter is left.
+func (t *table) room(used [maxKeywords]bool) bool {
+	for i, w := range t.words {
+		if w == "" && !used[i] {
+			return true
+		}
+	}
+	return false
+}
+
+// choose finds a letter for a new keyword: the one it has elsewhere in the
+// account; else one that nothing has in any mailbox; else any that is free here.
+func (t *table) choose(word mail.Flag, account *table, used [maxKeywords]bool) (int, bool) {
+	free := func(i int) bool { return t.words[i] == "" && !used[i] }
+	if c, ok := account.letter(word); ok && free(int(c-'a')) {
+		return int(c - 'a'), true
+	}
+	for i := range maxKeywords {
+		if free(i) && account.words[i] == "" {
+			return i, true
+		}
+	}
+	for i := range maxKeywords {
+		if free(i) {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// usedLetters are the letters that files of this mailbox bear: one without a
+// meaning must not get one by our doing.
+func (f *folder) usedLetters(ctx context.Context) (used [maxKeywords]bool, err error) {
+	l, err := f.fresh(ctx)
+	if err != nil {
+		return used, err
+	}
+	for _, e := range l.entries {
+		flags, _ := letters(e.info())
+		for i := 0; i < len(flags); i++ {
+			if c := flags[i]; c >= 'a' && c <= 'z' {
+				used[c-'a'] = true
+			}
+		}
+	}
+	return used, nil
+}
+
+// accountTable is what the tables of all mailboxes together say, the more
+// frequent meaning of a letter first.
+func (m *Maildir) accountTable(ctx context.Context) (*table, error) {
+	if err := m.look(ctx); err != nil {
+		return nil, err
+	}
+	var votes [maxKeywords]map[string]int
+	spelled := map[string]mail.Flag{}
+	for _, b := range m.tree {
+		if b.container || b.fault != nil {
+			continue
+		}
+		top, err := m.openTop(b)
+		if err != nil {
+			continue // its own scan will tell
+		}
+		t, err := readKeywords(top)
+		top.close()
+		if err != nil {
+			continue
+		}
+		for i, w := range t.words {
+			if w == "" {
+				continue
+			}
+			if votes[i] == nil {
+				votes[i] = map[string]int{}
+			}
+			word := strings.ToLower(string(w))
+			votes[i][word]++
+			spelled[word] = w
+		}
+	}
+	account := &table{}
+	for i, v := range votes {
+		best := ""
+		for word, n := range v {
+			if best == "" || n > v[best] || n == v[best] && word < best {
+				best = word
+			}
+		}
+		account.words[i] = spelled[best]
+	}
+	return account, nil
+}
+
+// lockKeywords makes the lock file, waiting for another process to let go of it.
+func (f *folder) lockKeywords(ctx context.Context) (*os.File, error) {
+	limit := time.NewTimer(lockWait)
+	defer limit.Stop()
+	poll := time.NewTicker(lockPoll)
+	defer poll.Stop()
+	for {
+		lock, err := f.top.create(keywordsLock)
+		if !errors.Is(err, unix.EEXIST) {
+			return lock, err
+		}
+		if st, err := f.top.stat(keywordsLock); err == nil && f.m.opt.Clock().Sub(st.ctime) > lockStale {
+			if err := f.top.unlink(keywordsLock); err != nil && !gone(err) {
+				return nil, err
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-limit.C:
+			return nil, fmt.Errorf("%s/%s is locked by another program", f.top.path, keywordsLock)
+		case <-poll.C:
+		}
+	}
+}
+
+// replace renames over an existing file. It serves our own files and
+// dovecot-keywords, never a message.
+func (d *dir) replace(name, target string) error {
+	return d.at("rename", name, func() error { return unix.Renameat(d.fd, name, d.fd, target) })
+}

@@ -1,0 +1,134 @@
+package maildir
+
+import (
+	"encoding/binary"
+	"errors"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxListing is the most memory that one listing asks of the kernel at once.
+const maxListing = 64 << 20
+
+// entries lists the directory. It asks for all of it in one system call where
+// that fits: the kernel holds the directory's lock for the length of a call,
+// so that a file which is renamed meanwhile cannot slip past the reading
+// position. scratch is kept between calls.
+func (d *dir) entries(scratch *[]byte) ([]dirent, error) {
+	st, err := d.self()
+	if err != nil {
+		return nil, err
+	}
+	want := min(2*st.size+64<<10, maxListing)
+	for {
+		if int64(len(*scratch)) < want {
+			*scratch = make([]byte, want)
+		}
+		out, calls, err := d.readAll(*scratch)
+		if err != nil {
+			return nil, &os.PathError{Op: "list", Path: d.path, Err: err}
+		}
+		if calls <= 1 || int64(len(*scratch)) >= maxListing {
+			return out, nil
+		}
+		want = min(2*int64(len(*scratch)), maxListing)
+	}
+}
+
+// readAll reads from the beginning to the end and tells how many calls had an answer.
+func (d *dir) readAll(buf []byte) (out []dirent, calls int, err error) {
+	if _, err := unix.Seek(d.fd, 0, 0); err != nil {
+		return nil, 0, err
+	}
+	for {
+		n, err := unix.Getdents(d.fd, buf)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil || n <= 0 {
+			return out, calls, err
+		}
+		calls++
+		out = parseDirents(out, string(buf[:n]))
+	}
+}
+
+// parseDirents reads struct linux_dirent64: inode and offset of 8 bytes each,
+// the length of the record in 2, the type in 1, then the name up to a NUL.
+func parseDirents(out []dirent, block string) []dirent {
+	const header = 19
+	for len(block) >= header {
+		length := int(binary.NativeEndian.Uint16([]byte(block[16:18])))
+		if length < header || length > len(block) {
+			return out
+		}
+		name, _, _ := strings.Cut(block[header:length], "\x00")
+		if name != "." && name != ".." {
+			out = append(out, dirent{name: name, kind: direntKind(block[18])})
+		}
+		block = block[length:]
+	}
+	return out
+}
+
+func direntKind(t byte) kind {
+	switch t {
+	case unix.DT_UNKNOWN:
+		return kindUnknown
+	case unix.DT_REG:
+		return kindFile
+	case unix.DT_DIR:
+		return kindDir
+	}
+	return kindOther
+}
+
+// renameNew renames and fails when the target exists. RENAME_NOREPLACE is not
+// known to every file system.
+func renameNew(fromFD int, from string, toFD int, to string) error {
+	err := unix.Renameat2(fromFD, from, toFD, to, unix.RENAME_NOREPLACE)
+	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL) {
+		return linkNew(fromFD, from, toFD, to)
+	}
+	return err
+}
+
+// syncData makes the bytes of a file durable.
+func syncData(f *os.File) error {
+	for {
+		err := unix.Fdatasync(int(f.Fd()))
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, unix.EINTR):
+		default:
+			return &os.PathError{Op: "sync", Path: f.Name(), Err: err}
+		}
+	}
+}
+
+// local tells whether d lies on a file system whose times can be trusted:
+// one of this machine's own, which keeps them by this machine's clock.
+func (d *dir) local() bool {
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(d.fd, &fs); err != nil {
+		return false
+	}
+	switch uint32(fs.Type) {
+	case unix.EXT4_SUPER_MAGIC, // ext2, ext3, ext4
+		unix.XFS_SUPER_MAGIC,
+		unix.BTRFS_SUPER_MAGIC,
+		unix.TMPFS_MAGIC,
+		unix.OVERLAYFS_SUPER_MAGIC,
+		unix.F2FS_SUPER_MAGIC,
+		unix.NILFS_SUPER_MAGIC,
+		unix.REISERFS_SUPER_MAGIC,
+		0x2fc12fc1, // ZFS
+		0xca451a4e, // bcachefs
+		0x3153464a: // JFS
+		return true
+	}
+	return false
+}

@@ -1,0 +1,51 @@
+//go:build unix && !linux
+
+package maildir
+
+import (
+	"io"
+	"io/fs"
+	"os"
+)
+
+// entries lists the directory. A file that is renamed meanwhile may be
+// missed; list looks twice.
+func (d *dir) entries(*[]byte) ([]dirent, error) {
+	again, err := d.again()
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(again.fd), d.path)
+	defer f.Close()
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	list, err := f.ReadDir(-1)
+	out := make([]dirent, 0, len(list))
+	for _, e := range list {
+		out = append(out, dirent{name: e.Name(), kind: modeKind(e.Type())})
+	}
+	return out, err
+}
+
+func modeKind(m fs.FileMode) kind {
+	switch {
+	case m.IsRegular():
+		return kindFile
+	case m.IsDir():
+		return kindDir
+	}
+	return kindOther
+}
+
+// renameNew renames and fails when the target exists.
+func renameNew(fromFD int, from string, toFD int, to string) error {
+	return linkNew(fromFD, from, toFD, to)
+}
+
+// syncData makes the bytes of a file durable.
+func syncData(f *os.File) error { return f.Sync() }
+
+// local tells whether d lies on a file system whose times can be trusted.
+// None is known here, so every mailbox is listed every time.
+func (d *dir) local() bool { return false }

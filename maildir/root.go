@@ -1,0 +1,208 @@
+package maildir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/sync/engine"
+)
+
+var (
+	_ engine.Writer = (*Maildir)(nil)
+	_ engine.Rooted = (*Maildir)(nil)
+)
+
+// The marker is a few lines of "name value". A marker that cannot be read is
+// a marker of nobody: the account adopts.
+const markerHead = "# godwit keeps this Maildir in step with an account. Do not copy or edit this file.\n"
+
+// Root looks at the root: whose it is, and whether any mail is in it.
+func (m *Maildir) Root(ctx context.Context) (engine.Root, error) {
+	var r engine.Root
+	root, err := openPath(m.opt.Root)
+	if gone(err) {
+		return r, nil
+	}
+	if err != nil {
+		return r, localFault(mail.GradeAccount, err)
+	}
+	defer root.close()
+	r.Exists = true
+	if err := root.readMarker(&r); err != nil {
+		return r, localFault(mail.GradeAccount, err)
+	}
+	w, err := m.walk(ctx, nil)
+	if err != nil {
+		return r, err
+	}
+	for _, b := range w.found {
+		if r.Mail, err = m.hasMail(ctx, b); r.Mail || err != nil {
+			return r, err
+		}
+	}
+	return r, nil
+}
+
+// hasMail tells whether any message lies in a mailbox.
+func (m *Maildir) hasMail(ctx context.Context, b *mailbox) (bool, error) {
+	if b.container {
+		return false, nil
+	}
+	f, err := m.open(b)
+	if err != nil {
+		return false, ctx.Err() // its own scan will tell
+	}
+	defer f.close()
+	l, err := f.once()
+	if err != nil {
+		return false, ctx.Err()
+	}
+	return len(l.entries) > 0, nil
+}
+
+func (d *dir) readMarker(r *engine.Root) error {
+	f, _, err := d.read(markerFile)
+	if gone(err) {
+		return nil
+	}
+	r.Marked = true
+	if err != nil {
+		if errors.Is(err, unix.EIO) || errors.Is(err, unix.EACCES) {
+			return err
+		}
+		return nil // a directory or a link of that name
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, 4096))
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		switch name {
+		case "instance":
+			r.Instance = value
+		case "runs":
+			if n, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64); err == nil {
+				r.Runs = n
+			}
+		}
+	}
+	return nil
+}
+
+// Stamp writes the marker in place, so that it keeps its inode, and makes it
+// durable. The number of runs has a fixed width: a later marker overwrites an
+// earlier one byte by byte.
+func (m *Maildir) Stamp(_ context.Context, instance string, runs int64) error {
+	if strings.ContainsAny(instance, "\n\r") || instance == "" {
+		return fmt.Errorf("%q cannot be the name of an instance", instance)
+	}
+	err := m.stamp(fmt.Sprintf("%sinstance %s\nruns %020d\n", markerHead, instance, runs))
+	return localFault(mail.GradeAccount, err)
+}
+
+func (m *Maildir) stamp(text string) error {
+	root, err := m.makeRoot()
+	if err != nil {
+		return err
+	}
+	defer root.close()
+	f, err := root.openFile(markerFile, unix.O_RDWR|unix.O_CREAT, 0o600)
+	if err != nil {
+		return err
+	}
+	err = writeOver(f, text, m.opt.FSync)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return m.syncDir(root)
+}
+
+// writeOver writes text over what a file has.
+func writeOver(f *os.File, text string, fsync bool) error {
+	if _, err := f.WriteAt([]byte(text), 0); err != nil {
+		return err
+	}
+	if err := f.Truncate(int64(len(text))); err != nil {
+		return err
+	}
+	if !fsync {
+		return nil
+	}
+	return f.Sync()
+}
+
+// makeRoot opens the root, and makes it, durably, if it is missing.
+func (m *Maildir) makeRoot() (*dir, error) { return m.makePath(m.opt.Root) }
+
+func (m *Maildir) makePath(path string) (*dir, error) {
+	d, err := openPath(path)
+	if !gone(err) {
+		return d, err
+	}
+	parent, err := m.makePath(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer parent.close()
+	if err := parent.mkdir(filepath.Base(path)); err != nil && !errors.Is(err, unix.EEXIST) {
+		return nil, err
+	}
+	if err := m.syncDir(parent); err != nil {
+		return nil, err
+	}
+	return openPath(path)
+}
+
+// Check tells whether the tree can be used: whether Options fit what lies
+// there, and whether it can be written to. It leaves nothing behind.
+func Check(opt Options) error {
+	opt, err := opt.complete()
+	if err != nil {
+		return err
+	}
+	for _, path := range []string{opt.Root, opt.Inbox} {
+		if path == "" {
+			continue
+		}
+		if err := writable(path); err != nil {
+			return localFault(mail.GradeAccount, fmt.Errorf("the Maildir cannot be written to: %w", err))
+		}
+	}
+	return nil
+}
+
+// writable makes a directory in path and removes it. Where path does not
+// exist, what it would be made in is only asked for its rights.
+func writable(path string) error {
+	d, err := openPath(path)
+	if gone(err) {
+		for gone(err) && path != filepath.Dir(path) {
+			path = filepath.Dir(path)
+			err = unix.Access(path, unix.W_OK|unix.X_OK)
+		}
+		if err != nil {
+			return &os.PathError{Op: "write to", Path: path, Err: err}
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	name := fmt.Sprintf(".godwit-check-%d", os.Getpid())
+	if err := d.mkdir(name); err != nil {
+		return err
+	}
+	return d.rmdir(name)
+}

@@ -1,0 +1,307 @@
+package maildir
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/sync/plan"
+)
+
+// A mailbox is what is known in this run of one directory of the tree.
+type mailbox struct {
+	name mail.MailboxName
+	// path leads from the root to it; elsewhere: it is Options.Inbox.
+	path      []string
+	elsewhere bool
+	container bool  // it has no cur, but mailboxes below it
+	fault     error // it could not be looked into
+	marks     marks // as of the walk
+
+	state plan.BoxState // as of the survey
+	count int           // messages as of the survey's cursor, -1 if not known
+	list  *listing      // the last listing
+	scan  *view         // what the scan of this run saw
+	own   ownChanges
+	table *table // its keywords
+}
+
+// ownChanges are those that this run made since the survey.
+type ownChanges struct {
+	came map[string]bool // keys
+	net  int             // messages come less messages gone
+	any  bool
+}
+
+func (o *ownChanges) add(key string) {
+	if o.came == nil {
+		o.came = map[string]bool{}
+	}
+	o.came[key] = true
+	o.net++
+	o.any = true
+}
+
+func (o *ownChanges) lose() {
+	o.net--
+	o.any = true
+}
+
+// A walker collects the mailboxes of the tree.
+type walker struct {
+	m       *Maildir
+	ctx     context.Context
+	found   map[mail.MailboxName]*mailbox
+	strange []string
+	// known are names that the index knows: those below a directory that
+	// cannot be read are listed as unreadable, not left out as if gone.
+	known []mail.MailboxName
+	inbox stat // of Options.Inbox, to pass it over in the tree
+}
+
+// walk looks at every directory of the tree. A root that is not there has no mailboxes.
+func (m *Maildir) walk(ctx context.Context, known []mail.MailboxName) (*walker, error) {
+	w := &walker{m: m, ctx: ctx, found: map[mail.MailboxName]*mailbox{}, known: known}
+	if err := w.addInbox(); err != nil {
+		return nil, err
+	}
+	root, err := openPath(m.opt.Root)
+	if gone(err) {
+		return w, nil
+	}
+	if err != nil {
+		return nil, localFault(mail.GradeAccount, err)
+	}
+	defer root.close()
+	if m.opt.Layout == PlusPlus {
+		err = w.plusPlus(root)
+	} else {
+		_, err = w.below(root, nil, nil)
+	}
+	if err != nil {
+		return nil, localFault(mail.GradeAccount, err)
+	}
+	return w, nil
+}
+
+// addInbox looks at an INBOX that lies elsewhere.
+func (w *walker) addInbox() error {
+	if w.m.opt.Inbox == "" {
+		return nil
+	}
+	d, err := openPath(w.m.opt.Inbox)
+	if gone(err) {
+		return nil
+	}
+	if err != nil {
+		return localFault(mail.GradeAccount, err)
+	}
+	defer d.close()
+	if w.inbox, err = d.self(); err != nil {
+		return localFault(mail.GradeAccount, err)
+	}
+	if d.hasDir("cur") {
+		b := &mailbox{name: mail.Inbox, elsewhere: true}
+		b.marks, b.fault = w.m.marks(d)
+		w.found[mail.Inbox] = b
+	}
+	return nil
+}
+
+// below visits the directories in d, the directory of the mailbox levels, and
+// tells whether a mailbox was found there.
+func (w *walker) below(d *dir, path, levels []string) (any bool, err error) {
+	if err := w.ctx.Err(); err != nil {
+		return false, err
+	}
+	list, err := d.entries(&w.m.scratch)
+	if err != nil {
+		return false, err
+	}
+	for _, e := range list {
+		if strings.HasPrefix(e.name, ".") || e.name == "cur" || e.name == "new" || e.name == "tmp" || !d.isDir(e) {
+			continue
+		}
+		here, err := w.child(d, e.name, path, levels)
+		if err != nil {
+			return any, err
+		}
+		any = any || here
+	}
+	return any, nil
+}
+
+// isDir tells whether an entry is a directory, asking again where the
+// listing did not say.
+func (d *dir) isDir(e dirent) bool {
+	return e.kind == kindDir || e.kind == kindUnknown && d.hasDir(e.name)
+}
+
+// child visits one directory of layout FS and all below it.
+func (w *walker) child(parent *dir, disk string, path, levels []string) (any bool, err error) {
+	d, err := parent.sub(disk)
+	if vanished(err) {
+		return false, nil
+	}
+	var whole string
+	if err == nil {
+		defer d.close()
+		whole = d.whole(disk)
+	}
+	raw, ok := w.m.names.decodeLevel(disk, whole)
+	if !ok {
+		if err == nil && d.hasDir("cur") {
+			w.strange = append(w.strange, d.path)
+		}
+		return false, nil
+	}
+	path = append(slices.Clone(path), disk)
+	levels = append(slices.Clone(levels), raw)
+	b := &mailbox{name: mail.NewMailboxName(levels...), path: path}
+	if err != nil {
+		return w.unreadable(b, err), nil
+	}
+	st, err := d.self()
+	if err != nil {
+		return false, err
+	}
+	if w.inbox.ino != 0 && st.ino == w.inbox.ino && st.dev == w.inbox.dev {
+		return false, nil // listed already, as INBOX
+	}
+	has := d.hasDir("cur")
+	if has {
+		b.marks, b.fault = w.m.marks(d)
+		has = w.add(b)
+	}
+	inside, err := w.below(d, path, levels)
+	if err != nil {
+		if w.ctx.Err() != nil {
+			return false, err
+		}
+		return w.unreadable(b, err), nil
+	}
+	if !has && inside {
+		b.container = true
+		w.add(b)
+	}
+	return has || inside, nil
+}
+
+// vanished tells whether err says that an entry is no directory any more.
+func vanished(err error) bool {
+	return gone(err) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
+}
+
+// unreadable lists a mailbox that could not be looked into, with all that the
+// index knows below it, so that nobody takes them for removed. A directory
+// that the index does not know (lost+found) is passed over.
+func (w *walker) unreadable(b *mailbox, err error) (any bool) {
+	fault := localFault(mail.GradeMailbox, err)
+	for _, name := range w.known {
+		if name == b.name || name.Within(b.name) && w.found[name] == nil {
+			w.found[name] = &mailbox{name: name, path: b.path, fault: fault}
+			any = true
+		}
+	}
+	if !any {
+		w.strange = append(w.strange, w.m.opt.Root+"/"+strings.Join(b.path, "/"))
+	}
+	return any
+}
+
+// add lists a mailbox, unless another directory has its name: a second
+// spelling of INBOX, a second form of the same name.
+func (w *walker) add(b *mailbox) bool {
+	other, ok := w.found[b.name]
+	if !ok {
+		w.found[b.name] = b
+		return true
+	}
+	// The one whose name on the disk is the plain form is the mailbox.
+	if !other.elsewhere && w.m.plain(b) && !w.m.plain(other) {
+		w.found[b.name], other = b, b
+		b = other
+	}
+	w.strange = append(w.strange, w.m.opt.Root+"/"+strings.Join(b.path, "/"))
+	return false
+}
+
+// plain tells whether a mailbox lies where its name says, without any
+// disambiguation.
+func (m *Maildir) plain(b *mailbox) bool {
+	want := m.names.components(b.name)
+	return slices.EqualFunc(want, b.path, func(c component, disk string) bool { return c.disk == disk })
+}
+
+// plusPlus visits the directories of a Maildir++.
+func (w *walker) plusPlus(root *dir) error {
+	if w.m.opt.Inbox == "" && root.hasDir("cur") {
+		b := &mailbox{name: mail.Inbox}
+		b.marks, b.fault = w.m.marks(root)
+		w.found[mail.Inbox] = b
+	}
+	list, err := root.entries(&w.m.scratch)
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		if err := w.ctx.Err(); err != nil {
+			return err
+		}
+		if strings.HasPrefix(e.name, ".") && root.isDir(e) {
+			w.folder(root, e.name)
+		}
+	}
+	return nil
+}
+
+// folder visits one directory of a Maildir++.
+func (w *walker) folder(root *dir, disk string) {
+	d, err := root.sub(disk)
+	if vanished(err) {
+		return
+	}
+	var whole string
+	if err == nil {
+		defer d.close()
+		if !d.hasDir("cur") {
+			return
+		}
+		whole = d.whole(disk)
+	}
+	levels, ok := w.m.names.decodePlusPlus(disk, whole)
+	name := mail.NewMailboxName(levels...)
+	if !ok || name == mail.Inbox {
+		w.strange = append(w.strange, root.path+"/"+disk)
+		return
+	}
+	b := &mailbox{name: name, path: []string{disk}}
+	if err != nil {
+		w.unreadable(b, err)
+		return
+	}
+	b.marks, b.fault = w.m.marks(d)
+	w.add(b)
+}
+
+// whole reads the name of a directory whose name was cut.
+func (d *dir) whole(disk string) string {
+	if !isShort(disk) {
+		return ""
+	}
+	f, _, err := d.read(nameFile)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, 1<<20))
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
