@@ -93,17 +93,20 @@ func (r *run) scanBox(ctx context.Context, s plan.Side, rec *plan.BoxRecord, out
 		out.view[rec.ID] = plan.Complete
 		return nil
 	}
-	d := differ{run: r, side: s, box: rec.ID, known: map[mail.Ref]plan.Known{}, unknown: r.unknown[key]}
-	if !r.reset[key] && rec.ID > 0 {
-		err := r.Index.Known(ctx, s, rec.ID, func(k plan.Known) error {
-			d.known[k.Ref] = k
-			return nil
-		})
-		if err != nil {
-			return indexFault(err)
-		}
+	d, err := r.newDiffer(ctx, s, rec.ID)
+	if err != nil {
+		return err
 	}
 	sc, err := r.side[s].Scan(ctx, rec.ID, since, d.seen)
+	if err == nil && !d.addsUp(sc) {
+		// Messages came and went since the cursor, by our own hand among others:
+		// the delta cannot tell which. Compare everything.
+		if d, err = r.newDiffer(ctx, s, rec.ID); err != nil {
+			return err
+		}
+		since.Cursor = ""
+		sc, err = r.side[s].Scan(ctx, rec.ID, since, d.seen)
+	}
 	if err != nil {
 		return err
 	}
@@ -119,6 +122,24 @@ func (r *run) scanBox(ctx context.Context, s plan.Side, rec *plan.BoxRecord, out
 	return nil
 }
 
+// newDiffer loads what the index knows of one side's mailbox.
+func (r *run) newDiffer(ctx context.Context, s plan.Side, box mail.BoxID) (*differ, error) {
+	key := plan.SideBox{Side: s, Box: box}
+	d := &differ{run: r, side: s, box: box, known: map[mail.Ref]plan.Known{}, unknown: r.unknown[key]}
+	if r.reset[key] || box <= 0 {
+		return d, nil
+	}
+	err := r.Index.Known(ctx, s, box, func(k plan.Known) error {
+		d.known[k.Ref] = k
+		return nil
+	})
+	if err != nil {
+		return nil, indexFault(err)
+	}
+	d.expected = len(d.known)
+	return d, nil
+}
+
 // differ compares what a scan yields with what the index knows.
 type differ struct {
 	run      *run
@@ -126,8 +147,14 @@ type differ struct {
 	box      mail.BoxID
 	known    map[mail.Ref]plan.Known
 	unknown  map[mail.Ref]bool // see run.unknown
+	expected int               // messages there must be now, by what was seen
 	changes  []plan.Change
 	suspects []suspect
+}
+
+// addsUp tells whether a delta accounts for every message that is there.
+func (d *differ) addsUp(sc plan.Scanned) bool {
+	return sc.Full || sc.Count < 0 || sc.Count == d.expected
 }
 
 func (d *differ) seen(m plan.Seen) error {
@@ -137,12 +164,15 @@ func (d *differ) seen(m plan.Seen) error {
 	case m.Gone && ok:
 		d.changes = append(d.changes, plan.Change{Side: d.side, Kind: plan.KindGone, At: at, Row: k.Row})
 		delete(d.known, m.Ref)
+		d.expected--
 		return nil
 	case m.Gone:
 		return nil
 	case !ok && d.unknown[m.Ref], !ok && d.unknown[anyRef]:
+		d.expected++
 		return nil // it may be what an intent is about: the next run asks again
 	case !ok:
+		d.expected++
 		d.changes = append(d.changes, plan.Change{Side: d.side, Kind: plan.KindNew, At: at, Item: m.Item})
 		return nil
 	}
