@@ -99,7 +99,7 @@ func (a *Account) Rename(ctx context.Context, from, to mail.MailboxName) error {
 		return mail.NewFault(mail.GradeMailbox, mail.ClassServer, fmt.Errorf("INBOX cannot be renamed"), "")
 	}
 	err = a.use(ctx, func(s *session) error {
-		if err := s.leaveOrReopen(); err != nil {
+		if err := s.stepAside(); err != nil {
 			return err
 		}
 		if err := s.client.Rename(oldWire, newWire, nil).Wait(); err != nil {
@@ -140,11 +140,16 @@ func (n *names) rename(from, to mail.MailboxName) {
 	}
 }
 
-// leaveOrReopen makes sure that no mailbox is selected, or that the next use
-// selects anew.
-func (s *session) leaveOrReopen() error {
-	err := s.leave()
-	s.at = nil
+// stepAside makes sure that the mailbox is not the selected one: servers end
+// the connection whose mailbox is removed.
+func (s *session) stepAside() error {
+	if s.at == nil {
+		return nil
+	}
+	if s.has(goimap.CapUnselect) {
+		return s.leave()
+	}
+	_, err := s.open(string(mail.Inbox), false)
 	return err
 }
 
@@ -157,7 +162,7 @@ func (a *Account) Remove(ctx context.Context, name mail.MailboxName) error {
 		return err
 	}
 	err = a.use(ctx, func(s *session) error {
-		if err := s.leaveOrReopen(); err != nil {
+		if err := s.stepAside(); err != nil {
 			return err
 		}
 		if a.names.sep != "" {

@@ -20,14 +20,16 @@ type group struct {
 	out         []plan.Outcome // as ops
 }
 
-// Do implements engine.Writer: flags first, then moves, then deletions.
+// Do implements engine.Writer: flags first, then moves, then deletions. What
+// concerns single mailboxes is told by the outcomes; an error of Do concerns
+// the account, or is the context's.
 func (a *Account) Do(ctx context.Context, ops []plan.Op, done func([]plan.Outcome) error) error {
 	var faults error
 	for _, g := range groups(ops) {
 		if err := ctx.Err(); err != nil {
 			g.fail(plan.Failed, context.Cause(ctx))
 			faults = context.Cause(ctx)
-		} else if err := a.do(ctx, g); err != nil && faults == nil {
+		} else if err := a.do(ctx, g); mail.GradeOf(err, 0) == mail.GradeAccount && faults == nil {
 			faults = err
 		}
 		if err := done(g.out); err != nil {

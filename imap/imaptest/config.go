@@ -97,7 +97,7 @@ func (s *Server) services(b *strings.Builder, owner, group string) {
 	}
 	fmt.Fprintf(b, "service imap-login {\n  chroot =\n  service_count = 0\n  inet_listener imap {\n    port = %d\n  }\n", s.Port)
 	fmt.Fprintf(b, "  inet_listener imaps {\n    port = %d\n  }\n}\n", s.TLSPort)
-	b.WriteString("service imap {\n  process_limit = 500\n}\n")
+	b.WriteString("service imap {\n  process_limit = 500\n  service_count = 500\n}\n")
 }
 
 func (s *Server) plugins(b *strings.Builder) {
