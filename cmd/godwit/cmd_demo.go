@@ -271,7 +271,7 @@ func (s *story) tree() error {
 	if err != nil {
 		return err
 	}
-	s.out.line("   The Maildir:")
+	s.out.line("   The Maildir (S read, F flagged, R answered, D draft, P forwarded, a-z keywords):")
 	for _, name := range names {
 		files, err := s.mail.Files(name)
 		if err != nil {
@@ -279,7 +279,7 @@ func (s *story) tree() error {
 		}
 		s.out.line("     %-16s %s", name, count(len(files), "message"))
 		for _, f := range files {
-			s.out.line("       %-30s %s", f.ID, f.Letters())
+			s.out.line("       %-26s %s", f.Subject, f.Letters())
 		}
 	}
 	return nil

@@ -53,7 +53,7 @@ func actionText(e engine.Event) string {
 	if !e.Digest.IsZero() {
 		text += " [" + e.Digest.String()[:12] + "]"
 	}
-	if e.Text != "" {
+	if e.Text != "" && !strings.Contains(text, e.Text) {
 		text += " (" + e.Text + ")"
 	}
 	return text

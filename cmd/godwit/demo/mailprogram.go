@@ -2,9 +2,9 @@ package demo
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io/fs"
+	"mime"
 	"net/textproto"
 	"os"
 	"path/filepath"
@@ -23,6 +23,8 @@ type File struct {
 	Path string // absolute
 	Name string // of the file, with its info
 	ID   string // Message-ID
+
+	Subject string
 }
 
 // Letters are the flags of the file, as Maildir writes them.
@@ -39,8 +41,11 @@ func (p MailProgram) Mailboxes() ([]string, error) {
 			return err
 		}
 		name, err := filepath.Rel(p.Root, filepath.Dir(path))
+		if err != nil {
+			return err
+		}
 		names = append(names, filepath.ToSlash(name))
-		return errors.Join(err, fs.SkipDir)
+		return fs.SkipDir
 	})
 	slices.Sort(names)
 	return names, err
@@ -57,7 +62,7 @@ func (p MailProgram) Files(mailbox string) ([]File, error) {
 		}
 		for _, e := range entries {
 			f := File{Path: filepath.Join(dir, e.Name()), Name: e.Name()}
-			if f.ID, err = messageID(f.Path); err != nil {
+			if err := f.readHeader(); err != nil {
 				return nil, err
 			}
 			files = append(files, f)
@@ -127,15 +132,17 @@ func withLetters(name, letters string) string {
 	return base + ":2," + letters
 }
 
-func messageID(path string) (string, error) {
-	f, err := os.Open(path)
+func (f *File) readHeader() error {
+	file, err := os.Open(f.Path)
 	if err != nil {
-		return "", err
+		return err
 	}
-	defer f.Close()
-	header, err := textproto.NewReader(bufio.NewReader(f)).ReadMIMEHeader()
+	defer file.Close()
+	header, err := textproto.NewReader(bufio.NewReader(file)).ReadMIMEHeader()
 	if err != nil {
-		return "", fmt.Errorf("read the header of %s: %w", path, err)
+		return fmt.Errorf("read the header of %s: %w", f.Path, err)
 	}
-	return header.Get("Message-Id"), nil
+	f.ID = header.Get("Message-Id")
+	f.Subject, err = new(mime.WordDecoder).DecodeHeader(header.Get("Subject"))
+	return err
 }

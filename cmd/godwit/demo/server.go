@@ -12,6 +12,8 @@ import (
 	"io"
 	"log"
 	"net"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
@@ -38,8 +40,6 @@ type Server struct {
 // Start serves the sample mail on 127.0.0.1 until Close.
 func Start() (*Server, error) {
 	user := imapmemserver.NewUser(User, Password)
-	memory := imapmemserver.New()
-	memory.AddUser(user)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("start the demo's server: %w", err)
@@ -51,7 +51,7 @@ func Start() (*Server, error) {
 		done: make(chan error, 1),
 		server: imapserver.New(&imapserver.Options{
 			NewSession: func(*imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
-				return memory.NewSession(), nil, nil
+				return &session{imapmemserver.NewUserSession(user)}, nil, nil
 			},
 			Caps: imap.CapSet{
 				imap.CapIMAP4rev1: {}, imap.CapNamespace: {}, imap.CapUIDPlus: {}, imap.CapESearch: {},
@@ -68,6 +68,27 @@ func Start() (*Server, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// A session is that of the library, but tells that every system flag can be
+// set: the library names only those that some message has already.
+type session struct {
+	*imapmemserver.UserSession
+}
+
+// Select implements imapserver.Session.
+func (s *session) Select(mailbox string, options *imap.SelectOptions) (*imap.SelectData, error) {
+	data, err := s.UserSession.Select(mailbox, options)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range []imap.Flag{imap.FlagSeen, imap.FlagAnswered, imap.FlagFlagged, imap.FlagDeleted, imap.FlagDraft} {
+		if !slices.ContainsFunc(data.PermanentFlags, func(p imap.Flag) bool { return strings.EqualFold(string(p), string(f)) }) {
+			data.Flags = append(data.Flags, f)
+			data.PermanentFlags = append(data.PermanentFlags, f)
+		}
+	}
+	return data, nil
 }
 
 // Close ends the server and all connections to it.
