@@ -66,7 +66,7 @@ func (f *fetch) run() error {
 		return nil
 	}
 	f.c.lost("FETCH")
-	f.c.noteNoBody(f.uid, "the server's answer could not be understood")
+	f.bodiless("the server's answer could not be understood")
 	return nil
 }
 
@@ -295,6 +295,13 @@ func (f *fetch) begin(cmd *command) {
 	}
 }
 
+// bodiless notes why the message has no body, if one was asked for.
+func (f *fetch) bodiless(why string) {
+	if cmd := f.c.match(f.seq, f.uid); cmd != nil && cmd.need&needBody != 0 {
+		f.c.noteNoBody(f.uid, why)
+	}
+}
+
 // space separates an item from the one before it.
 func (f *fetch) space() {
 	if f.any {
@@ -309,7 +316,7 @@ func (f *fetch) end() error {
 		note(f.c, &f.c.ids, f.uid, f.id)
 	}
 	if f.why != "" {
-		f.c.noteNoBody(f.uid, f.why)
+		f.bodiless(f.why)
 	}
 	if f.cmd != nil {
 		f.c.out = append(f.c.out, ")\r\n"...)
