@@ -184,7 +184,7 @@ func newText(raw []byte) *text {
 	return &text{raw: raw, ident: h.Sum(), crlf: canonicalSize(raw)}
 }
 
-// Epoch2026 is the moment at which the clock of a Memory stands by default.
+// epoch2026 is the moment at which the clock of a Memory stands by default.
 var epoch2026 = time.Date(2026, time.January, 2, 3, 4, 5, 0, time.UTC)
 
 // NewMemory makes an account with an empty INBOX and the traits of FullServer
