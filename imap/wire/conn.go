@@ -73,20 +73,22 @@ type Conn struct {
 	opt           Options
 	read, written atomic.Int64
 
-	// The reading goroutine's alone.
-	br    *bufio.Reader
-	long  []byte       // a line that is longer than the buffer of br
-	out   []byte       // what the library is to read next
-	taken int          // how much of out it has read
-	body  int64        // how much of a literal of size bodyN follows, as it comes
-	bodyN int64        //
-	after func() error // goes on with the response behind the literal
+	// What is below is guarded by reading, which is held while a Read waits.
+	reading sync.Mutex
+	br      *bufio.Reader
+	long    []byte       // a line that is longer than the buffer of br
+	out     []byte       // what the library is to read next
+	taken   int          // how much of out it has read
+	body    int64        // how much of a literal follows, as it comes
+	whole   int64        // the size of that literal
+	after   func() error // goes on with the response behind the literal
 
-	// The writing side, one goroutine at a time.
+	// What is below is guarded by writing.
 	writing  sync.Mutex
 	line     []byte // a line that has not ended yet
 	outgoing []byte // what is to be sent
 
+	// What is below is guarded by mu, which is never held during I/O.
 	mu      sync.Mutex
 	err     error
 	greeted bool

@@ -38,5 +38,10 @@
 // anything else. To end a connection for certain, from any goroutine, use
 // Kill before imapclient's Close.
 //
-// One goroutine reads and any number write, as imapclient does.
+// When reading a body fails, the library's decoder is let go while the
+// message is still open, and both would read: call Kill and wait for
+// imapclient's Closed before the message or the command is touched again.
+//
+// One goroutine reads and any number write, as imapclient does; but for the
+// case above, reads exclude each other.
 package wire

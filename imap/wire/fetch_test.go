@@ -180,6 +180,9 @@ func TestCutEverywhere(t *testing.T) {
 				if err == nil && string(b) != body {
 					t.Fatalf("cut at %d: %q without an error", at, b)
 				}
+				if err != nil {
+					<-client.Closed() // before the library may read again
+				}
 				if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 					t.Fatalf("cut at %d: %v", at, err)
 				}

@@ -13,6 +13,8 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	c.reading.Lock()
+	defer c.reading.Unlock()
 	for {
 		if c.taken < len(c.out) {
 			n := copy(p, c.out[c.taken:])
@@ -46,7 +48,7 @@ func (c *Conn) readBody(p []byte) (int, error) {
 	if err == nil {
 		err = io.ErrNoProgress
 	}
-	return 0, c.fail(c.cutLiteral(err, c.bodyN-c.body, c.bodyN))
+	return 0, c.fail(c.cutLiteral(err, c.whole-c.body, c.whole))
 }
 
 // ended is what the library is told of an error: it knows a clean end by
@@ -61,7 +63,7 @@ func ended(err error) error {
 // stream has the next size bytes handed on as they come, and goes on with
 // after behind them.
 func (c *Conn) stream(size int64, after func() error) {
-	c.body, c.bodyN, c.after = size, size, after
+	c.body, c.whole, c.after = size, size, after
 }
 
 // step reads the next response, or the rest of the one whose literal was
