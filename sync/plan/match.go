@@ -40,7 +40,7 @@ func (m *matcher) pair(as, bs []candidate) [][2]int {
 	if len(a) == 0 || len(b) == 0 {
 		return pairs
 	}
-	if !m.raise(as, a, mail.LevelLight) || !m.raise(bs, b, mail.LevelLight) {
+	if !m.raiseBoth(as, bs, group{a: a, b: b}, mail.LevelLight) {
 		return pairs
 	}
 	for _, g := range groups(as, bs, a, b, func(c *candidate) mail.Digest { return c.ident.Light }) {
@@ -60,7 +60,7 @@ func (m *matcher) pairLight(as, bs []candidate, g group, take func(i, j int)) {
 		m.pairOne(as, bs, g, take)
 		return
 	}
-	if !m.raise(as, g.a, mail.LevelHeader) || !m.raise(bs, g.b, mail.LevelHeader) {
+	if !m.raiseBoth(as, bs, g, mail.LevelHeader) {
 		return
 	}
 	for _, h := range groups(as, bs, g.a, g.b, func(c *candidate) mail.Digest { return c.ident.Header }) {
@@ -86,7 +86,7 @@ func (m *matcher) pairOne(as, bs []candidate, g group, take func(i, j int)) {
 }
 
 func (m *matcher) compareBodies(as, bs []candidate, g group, take func(i, j int)) {
-	if m.raise(as, g.a, mail.LevelBody) && m.raise(bs, g.b, mail.LevelBody) {
+	if m.raiseBoth(as, bs, g, mail.LevelBody) {
 		m.pairBody(as, bs, g, take)
 	}
 }
@@ -119,6 +119,13 @@ func pairDuplicates(as, bs []candidate, g group, take func(i, j int)) {
 			return true
 		})
 	}
+}
+
+// raiseBoth asks for both halves of a group at once, so that they are answered
+// in one round.
+func (m *matcher) raiseBoth(as, bs []candidate, g group, level mail.Level) bool {
+	a, b := m.raise(as, g.a, level), m.raise(bs, g.b, level)
+	return a && b
 }
 
 // raise asks for what is not known up to level, and tells whether all is known
