@@ -21,6 +21,10 @@ var invariants = [...]invariant{
 	{"a message is paired if and only if it has a place on both sides",
 		`SELECT 'message ' || id || ' has state ' || state FROM message
 		WHERE (state = 0) <> (local_box IS NOT NULL AND remote_box IS NOT NULL)`},
+	{"a message has a place on at least one side",
+		"SELECT 'message ' || id FROM message WHERE local_box IS NULL AND remote_box IS NULL"},
+	{"a mailbox pair has a name on at least one side",
+		"SELECT 'mailbox ' || mailbox FROM mailbox_side GROUP BY mailbox HAVING max(name) = ''"},
 	{"the place of a message is whole: mailbox, epoch and ref, or none of them",
 		`SELECT 'message ' || id FROM message
 		WHERE (local_box IS NULL) + (local_epoch IS NULL) + (local_ref IS NULL) NOT IN (0, 3)

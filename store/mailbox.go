@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/store/sqlite"
@@ -10,8 +11,8 @@ import (
 )
 
 // putBoxes writes the mailbox pairs. If a name is taken, it may be by a pair
-// that gives it up further on (two mailboxes changed names): then all of
-// them first give up theirs, and it begins again.
+// that gives it up further on (two mailboxes changed names), or that is
+// forgotten: then all of them first give up theirs, and it begins again.
 func (w *settling) putBoxes() error {
 	if len(w.st.Boxes) == 0 {
 		return nil
@@ -23,7 +24,8 @@ func (w *settling) putBoxes() error {
 	if !errors.Is(err, sqlite.ErrConstraint) {
 		return err
 	}
-	err = w.tx.Exec("UPDATE mailbox_side SET name = '' WHERE mailbox IN (SELECT value FROM json_each(?))", list(w.boxIDs))
+	err = w.tx.Exec("UPDATE mailbox_side SET name = '' WHERE mailbox IN (SELECT value FROM json_each(?))",
+		list(slices.Concat(w.boxIDs, w.st.Forget)))
 	if err != nil {
 		return err
 	}
@@ -38,17 +40,21 @@ func (w *settling) numberBoxes() error {
 	}
 	w.boxIDs = make([]mail.BoxID, len(w.st.Boxes))
 	given := map[*plan.BoxRecord]mail.BoxID{}
+	var old []mail.BoxID
 	for i, b := range w.st.Boxes {
 		id := b.ID
 		if id != 0 {
-			numbers.see(int64(id))
+			old = append(old, id)
 		} else if id = given[b]; id == 0 {
 			id = mail.BoxID(numbers.take())
 			given[b] = id
 		}
 		w.boxIDs[i] = id
 	}
-	return numbers.save()
+	if err := numbers.save(); err != nil {
+		return err
+	}
+	return mustExist(w.tx, "mailbox", list(old))
 }
 
 func (w *settling) writeBoxes() error {

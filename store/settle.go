@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 
@@ -13,7 +14,8 @@ import (
 // Settle writes a settlement in one durable transaction, in this order: Drop,
 // Put, Boxes, Forget, Done, ClearPending, Pending, ClearDeclines, Declines,
 // Losses, Hold, Release, Events, Meta. IDs are filled in after it is durable; if it fails,
-// neither the index nor the settlement has changed. An empty one writes nothing.
+// neither the index nor the settlement has changed. An empty one writes
+// nothing. What is both held and released stays held.
 //
 // A row that is put may take a place that another row of the same settlement
 // gives up. A place that stays bound to another row is an error that
@@ -74,8 +76,9 @@ func (w *settling) drop() error {
 }
 
 // putRows writes the rows in batches. If a place is taken, it may be by a row
-// that gives it up further on: then all rows first give up theirs, and it
-// begins again, one by one, so that an error can name the row.
+// that gives it up further on: then all rows first exchange their refs for
+// ones that no side gives, and it begins again, one by one, so that an error
+// can name the row.
 func (w *settling) putRows() error {
 	if len(w.st.Put) == 0 {
 		return nil
@@ -87,8 +90,9 @@ func (w *settling) putRows() error {
 	if !errors.Is(err, sqlite.ErrConstraint) {
 		return err
 	}
-	err = w.tx.Exec(`UPDATE message SET state = 1,
-		local_box = NULL, local_epoch = NULL, local_ref = NULL, remote_box = NULL, remote_epoch = NULL, remote_ref = NULL
+	err = w.tx.Exec(`UPDATE message SET
+		local_ref = CASE WHEN local_box IS NOT NULL THEN char(1) || id END,
+		remote_ref = CASE WHEN remote_box IS NOT NULL THEN char(1) || id END
 		WHERE id IN (SELECT value FROM json_each(?))`, list(w.rowIDs))
 	if err != nil {
 		return err
@@ -104,17 +108,33 @@ func (w *settling) numberRows() error {
 	}
 	w.rowIDs = make([]int64, len(w.st.Put))
 	given := map[*plan.Row]int64{}
+	var old []int64
 	for i, r := range w.st.Put {
 		id := r.ID
 		if id != 0 {
-			numbers.see(id)
+			old = append(old, id)
 		} else if id = given[r]; id == 0 {
 			id = numbers.take()
 			given[r] = id
 		}
 		w.rowIDs[i] = id
 	}
-	return numbers.save()
+	if err := numbers.save(); err != nil {
+		return err
+	}
+	return mustExist(w.tx, "message", list(old))
+}
+
+// mustExist refuses numbers without a row: the statements that replace would
+// bring back to life what was dropped.
+func mustExist(tx *sqlite.Tx, table, ids string) error {
+	return tx.Each("SELECT value FROM json_each(?) WHERE value NOT IN (SELECT id FROM "+table+") LIMIT 1", []any{ids}, func(rows *sql.Rows) error {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return err
+		}
+		return fmt.Errorf("%w: %s %d does not exist", sqlite.ErrConstraint, table, id)
+	})
 }
 
 // putBatch is how many rows one statement writes.
@@ -177,7 +197,12 @@ func (w *settling) held() error {
 	if err := putHeld(w.tx, w.st.Hold); err != nil || len(w.st.Release) == 0 {
 		return err
 	}
-	return w.tx.Exec("DELETE FROM held WHERE row IN (SELECT value FROM json_each(?))", list(w.st.Release))
+	hold := make([]int64, len(w.st.Hold))
+	for i, h := range w.st.Hold {
+		hold[i] = h.Row
+	}
+	return w.tx.Exec(`DELETE FROM held WHERE row IN (SELECT value FROM json_each(?))
+		AND row NOT IN (SELECT value FROM json_each(?))`, list(w.st.Release), list(hold))
 }
 
 func (w *settling) events() error {
