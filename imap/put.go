@@ -44,11 +44,13 @@ func (b *batch) Add(ctx context.Context, in plan.Incoming) error {
 	if b.over {
 		return errors.New("the batch was committed already")
 	}
-	if err := b.begin(ctx, in.Item.Flags); err != nil {
-		return refusal(mail.GradeMailbox, err)
-	}
-	b.placed = append(b.placed, plan.Placed{Tag: in.Tag, Epoch: epochOf(b.before.validity)})
+	b.placed = append(b.placed, plan.Placed{Tag: in.Tag})
 	p := &b.placed[len(b.placed)-1]
+	if err := b.begin(ctx, in.Item.Flags); err != nil {
+		p.Err = refusal(mail.GradeMailbox, err)
+		return p.Err
+	}
+	p.Epoch = epochOf(b.before.validity)
 	sp, err := b.spool(in, p)
 	if err != nil {
 		p.Err = err

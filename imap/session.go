@@ -46,10 +46,12 @@ type permanent struct {
 // storable gives those of flags that the mailbox can keep.
 func (p *permanent) storable(flags mail.FlagSet) mail.FlagSet {
 	switch {
-	case p == nil || p.all:
+	case p == nil:
 		return flags
 	case p.none:
 		return mail.FlagSet{}
+	case p.all:
+		return flags
 	case !p.any:
 		return flags.Intersect(p.set)
 	}
