@@ -285,6 +285,7 @@ func (f *fetch) begin(cmd *command) {
 	}
 	cmd.got.add(key)
 	f.cmd = cmd
+	f.noteID() // it is known before the body is handed on
 	f.c.out = append(f.c.out, "* "...)
 	f.c.out = strconv.AppendUint(f.c.out, uint64(f.seq), 10)
 	f.c.out = f.appendTo(append(f.c.out, " FETCH ("...))
@@ -292,6 +293,14 @@ func (f *fetch) begin(cmd *command) {
 	for _, b := range f.bodies {
 		f.space()
 		f.c.out = appendBody(f.c.out, cmd.sections[b.key], b.bytes)
+	}
+}
+
+// noteID keeps the global identifier of the message, once both are known.
+func (f *fetch) noteID() {
+	if f.uid != 0 && f.id != "" {
+		note(f.c, &f.c.ids, f.uid, f.id)
+		f.id = ""
 	}
 }
 
@@ -312,9 +321,7 @@ func (f *fetch) space() {
 
 // end takes the end of the response.
 func (f *fetch) end() error {
-	if f.uid != 0 && f.id != "" {
-		note(f.c, &f.c.ids, f.uid, f.id)
-	}
+	f.noteID()
 	if f.why != "" {
 		f.bodiless(f.why)
 	}

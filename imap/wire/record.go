@@ -82,6 +82,17 @@ func (c *Conn) AskGlobalID(kind string) {
 // TakeGlobalIDs gives the identifiers, by UID, that came since the last call.
 func (c *Conn) TakeGlobalIDs() map[uint32]string { return take(c, &c.ids) }
 
+// TakeGlobalID gives the identifier of one message, if it came, and forgets
+// it. What was noted of other messages stays: while bodies are read, answers
+// that follow are on their way already.
+func (c *Conn) TakeGlobalID(uid uint32) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	id := c.ids[uid]
+	delete(c.ids, uid)
+	return id
+}
+
 // TakeNoBody tells of which messages a FETCH that asked for a body got none
 // that can be used since the last call, and why.
 func (c *Conn) TakeNoBody() map[uint32]string { return take(c, &c.noBody) }
