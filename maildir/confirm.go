@@ -109,9 +109,12 @@ func (c *confirmer) mailbox(b *mailbox, bound bool) error {
 		c.doubt()
 	}
 	surveyed := was != nil && c.m.surveyed[b.name]
+	id := c.number(b.name)
 	for _, e := range l.entries {
 		for _, i := range c.byKey[e.key()] {
-			c.found(i, surveyed && !bound)
+			if !bound || c.gone[i].Elsewhere(plan.Place{Box: id, Ref: mail.Ref(e.key())}) {
+				c.found(i, surveyed && !bound)
+			}
 		}
 		if !bound || was == nil || !was.knew(e.key(), l) {
 			if err := c.compare(f, e, surveyed && !bound); err != nil {
@@ -120,6 +123,16 @@ func (c *confirmer) mailbox(b *mailbox, bound bool) error {
 		}
 	}
 	return nil
+}
+
+// number is what the engine calls a mailbox, 0 if it has no name for it.
+func (c *confirmer) number(name mail.MailboxName) mail.BoxID {
+	for id, n := range c.m.bound {
+		if n == name {
+			return id
+		}
+	}
+	return 0
 }
 
 // found notes that a message is still there.

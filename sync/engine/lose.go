@@ -70,6 +70,7 @@ func (r *run) confirm(ctx context.Context, losses []plan.Loss) ([]plan.Loss, err
 	var out []plan.Loss
 	for _, s := range plan.Sides { // the side where they are gone
 		var gone []plan.Gone
+		bound := r.boundOn(ctx, s)
 		byPlace := map[plan.Place]plan.Loss{}
 		for _, l := range losses {
 			row := r.rows[l.Row]
@@ -86,7 +87,7 @@ func (r *run) confirm(ctx context.Context, losses []plan.Loss) ([]plan.Loss, err
 				out = append(out, l)
 				continue
 			}
-			gone = append(gone, plan.Gone{At: row.At[s], Ident: row.Ident[s]})
+			gone = append(gone, plan.Gone{At: row.At[s], Ident: row.Ident[s], Bound: bound})
 			byPlace[row.At[s]] = l
 		}
 		if len(gone) == 0 {
@@ -115,6 +116,20 @@ func (r *run) confirm(ctx context.Context, losses []plan.Loss) ([]plan.Loss, err
 		}
 	}
 	return out, nil
+}
+
+// boundOn tells of places of one side whether a row is bound there. What
+// cannot be looked up counts as not bound.
+func (r *run) boundOn(ctx context.Context, s plan.Side) func(plan.Place) bool {
+	boxes := map[mail.BoxID]map[mail.Ref]bool{}
+	return func(at plan.Place) bool {
+		refs, ok := boxes[at.Box]
+		if !ok {
+			refs, _ = r.boundIn(ctx, s, at.Box)
+			boxes[at.Box] = refs
+		}
+		return refs[at.Ref]
+	}
 }
 
 // leftScope records a message that was moved to a mailbox out of scope: it is

@@ -104,6 +104,11 @@ func (f *folders) use(s Side, name mail.MailboxName) {
 	f.used[s][name] = true
 }
 
+// claimed tells whether a pair of the index has a mailbox of that name on a side.
+func (f *folders) claimed(s Side, name mail.MailboxName) bool {
+	return f.used[s][name] || slices.ContainsFunc(f.in.Boxes, func(r BoxRecord) bool { return r.Side[s].Name == name })
+}
+
 // known decides a pair that the index remembers.
 func (f *folders) known(rec BoxRecord) {
 	var there, renamed [2]bool
@@ -111,6 +116,11 @@ func (f *folders) known(rec BoxRecord) {
 		name := rec.Side[s].Name
 		if to, ok := f.in.Renamed[s][rec.ID]; ok {
 			rec.Side[s].Name, name, renamed[s] = to, to, true
+		}
+		if other := rec.Side[s.Other()].Name; name == "" && f.mailbox(s, other) != nil && !f.claimed(s, other) {
+			// It was never there by our knowledge, but now it is: made by a run
+			// that did not live to tell, or by the user.
+			rec.Side[s].Name, name = other, other
 		}
 		if b := f.mailbox(s, name); name != "" && b != nil {
 			there[s] = true

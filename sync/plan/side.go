@@ -220,7 +220,14 @@ func (p Place) IsZero() bool { return p.Ref == "" }
 type Gone struct {
 	At    Place
 	Ident mail.Identity
+	// Bound tells whether a place belongs to another row: a message that is
+	// found there under the same Ref is a copy, not this one. It may be nil.
+	Bound func(Place) bool
 }
+
+// Elsewhere tells whether finding the message's Ref at a place says that the
+// message is still there.
+func (g Gone) Elsewhere(at Place) bool { return g.Bound == nil || !g.Bound(at) }
 
 // Found is the answer to an Intent that was left open: what a side can say of
 // an effect whose outcome was never learned.

@@ -50,8 +50,8 @@ func (s *session) present(g plan.Gone) bool {
 	if s.m.kind != Maildir {
 		return false
 	}
-	for _, other := range s.names {
-		if b := s.m.find(other); b != nil && b.find(g.At.Ref) != nil {
+	for id, other := range s.names {
+		if b := s.m.find(other); b != nil && b.find(g.At.Ref) != nil && g.Elsewhere(plan.Place{Box: id, Ref: g.At.Ref}) {
 			return true
 		}
 	}
