@@ -15,8 +15,10 @@ type invariant struct {
 	prose, query string
 }
 
-// What the schema enforces by itself (types, a ref bound once, names unique,
-// foreign keys) is checked by sqlite.DB.Integrity.
+// Some are enforced by the schema as well. That no ref is bound twice, that no
+// two mailboxes have one name, and that whatever refers to a mailbox or
+// message refers to one that exists, the schema enforces alone:
+// sqlite.DB.Integrity checks it.
 var invariants = [...]invariant{
 	{"a message is paired if and only if it has a place on both sides",
 		`SELECT 'message ' || id || ' has state ' || state FROM message
@@ -72,10 +74,10 @@ const maxFindings = 10
 // of the index, all against one state of it. The error names whatever breaks
 // them. It reads the whole index.
 func (s *Store) CheckConsistency(ctx context.Context) error {
-	if err := s.db.Integrity(ctx); err != nil {
-		return fault(err)
-	}
 	var broken []error
+	if err := s.db.Integrity(ctx); err != nil {
+		broken = append(broken, fault(err))
+	}
 	err := s.db.View(ctx, func(tx *sqlite.Tx) error {
 		for _, inv := range invariants {
 			found := 0
@@ -99,7 +101,7 @@ func (s *Store) CheckConsistency(ctx context.Context) error {
 		return nil
 	})
 	if err != nil {
-		return fault(err)
+		broken = append(broken, fault(err))
 	}
 	return errors.Join(broken...)
 }
