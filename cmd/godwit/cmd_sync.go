@@ -30,11 +30,13 @@ func (a *app) syncCommand() *cobra.Command {
 	flags.BoolVar(&s.dryRun, "dry-run", false, "show what a run would do, and change nothing")
 	flags.BoolVar(&s.accept, "accept-deletes", false, "carry out exactly the deletions that are held")
 	flags.BoolVar(&s.reject, "reject-deletes", false, "copy back what is held, or fill an emptied Maildir again")
-	cmd.MarkFlagsMutuallyExclusive("accept-deletes", "reject-deletes")
 	return cmd
 }
 
 func (a *app) sync(ctx context.Context, names, folders []string, s syncOptions) error {
+	if s.accept && s.reject {
+		return &usageError{errors.New("--accept-deletes and --reject-deletes contradict each other: give one of them")}
+	}
 	conf, err := a.load()
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,6 +42,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	err := root.ExecuteContext(ctx)
 	if err != nil && !a.started {
 		err = &usageError{err}
+		a.json = a.json || slices.Contains(args, "--json") // the flags may not have been looked at
 	}
 	if err != nil {
 		a.fail("", err)
