@@ -54,7 +54,8 @@ func (l *listing) sameKeys(o *listing) bool {
 }
 
 // once reads new, then cur: a file that a mail program takes from new to cur
-// meanwhile is seen at least once.
+// meanwhile is seen at least once. If anything moved, it reads new again, for
+// the rare file that is taken back (mutt does so with mail marked as new).
 func (f *folder) once() (*listing, error) {
 	now := f.m.opt.Clock()
 	l := &listing{}
@@ -72,6 +73,11 @@ func (f *folder) once() (*listing, error) {
 	}
 	if l.after, err = f.m.marks(f.top); err != nil {
 		return nil, err
+	}
+	if f.new != nil && !l.still() {
+		if l.entries, err = f.m.messages(l.entries, f.new, true); err != nil {
+			return nil, err
+		}
 	}
 	slices.SortFunc(l.entries, compareEntries)
 	l.entries = slices.CompactFunc(l.entries, func(a, b entry) bool { return a.key() == b.key() })

@@ -123,7 +123,7 @@ func (n names) decodePlusPlus(disk, whole string) (levels []string, ok bool) {
 		}
 		levels = append(levels, raw)
 	}
-	return levels, true
+	return levels, disk == n.plusPlus(levels, false).disk || disk == n.plusPlus(levels, true).disk
 }
 
 // shorten cuts an escaped name to what a file name can hold.
@@ -142,9 +142,9 @@ func shorten(enc string) component {
 // lengthen undoes shorten.
 func lengthen(disk, whole string) (enc string, ok bool) {
 	if !isShort(disk) {
-		return disk, true
+		return disk, len(disk) <= maxComponent
 	}
-	return whole, shorten(whole).disk == disk
+	return whole, len(whole) > maxComponent && shorten(whole).disk == disk
 }
 
 // isShort tells whether a name ends as shorten makes it.
