@@ -94,7 +94,10 @@ type Writer interface {
 // A Batch takes messages for one mailbox. Nothing of it is visible in the
 // mailbox before Commit on a Maildir; a server may show each message as it
 // is sent.
-type Batch interface {
+//
+// It is an alias so that a side can name the same type without importing the
+// engine.
+type Batch = interface {
 	// Add takes one message and has read its body when it returns. The fault
 	// of one message, whether its own body fails or the side refuses it, is
 	// reported by Commit, not here: an error here ends the batch.
@@ -118,13 +121,7 @@ type Rooted interface {
 }
 
 // Root is what a root says of itself.
-type Root struct {
-	Exists   bool // the directory is there
-	Marked   bool // it has a marker
-	Mail     bool // it has mail in it
-	Instance string
-	Runs     int64
-}
+type Root = plan.Root
 
 // A Keeper stores what godwit is about to delete (invariant: undo).
 type Keeper interface {

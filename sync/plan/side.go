@@ -251,3 +251,12 @@ const (
 
 // Clock is a moment; the engine is handed one so that tests can set it.
 type Clock func() time.Time
+
+// Root is what a root says of itself.
+type Root struct {
+	Exists   bool // the directory is there
+	Marked   bool // it has a marker
+	Mail     bool // it has mail in it
+	Instance string
+	Runs     int64
+}
