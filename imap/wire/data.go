@@ -59,9 +59,13 @@ func (c *Conn) boxData(name string, vs []value) (err error) {
 	case "QUOTA":
 		err = c.quota(vs)
 	case "MYRIGHTS":
-		err = c.boxWords(vs, 2)
+		if len(vs) != 2 {
+			err = errMalformed
+			break
+		}
+		err = c.boxWords(vs)
 	case "QUOTAROOT":
-		err = c.boxWords(vs, 1)
+		err = c.boxWords(vs)
 	}
 	if err != nil {
 		c.out = c.out[:mark]
@@ -74,9 +78,9 @@ func (c *Conn) boxData(name string, vs []value) (err error) {
 	return nil
 }
 
-// boxWords takes a mailbox and words about it, least values in all.
-func (c *Conn) boxWords(vs []value, least int) error {
-	if len(vs) < least {
+// boxWords takes a mailbox and words about it.
+func (c *Conn) boxWords(vs []value) error {
+	if len(vs) == 0 {
 		return errMalformed
 	}
 	if err := c.mailbox(vs[0], nil); err != nil {

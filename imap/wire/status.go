@@ -14,13 +14,17 @@ func (c *Conn) status(tag, status string, k *cursor, cmd *command) {
 	c.out = append(append(append(c.out, ' '), status...), ' ')
 	all := strings.TrimSpace(string(k.rest()))
 	var code string
+	mark := len(c.out)
 	if k.accept('[') {
 		name, args := k.code()
 		code = name
 		c.out = c.appendCode(c.out, name, args, cmd)
 		k.spaces()
 	}
-	text := k.rest()
+	text := bytes.TrimSpace(k.rest())
+	if len(c.out) == mark && bytes.HasPrefix(text, []byte{'['}) {
+		c.out = append(c.out, "- "...) // it is text, and must not look like a code
+	}
 	c.out = appendText(c.out, text)
 	c.out = append(c.out, "\r\n"...)
 	switch {
