@@ -23,10 +23,14 @@ func (s *Store) Meta(ctx context.Context) (map[string]string, error) {
 	return out, fault(err)
 }
 
-// knownQueries are, a side, the parts of the rows that Known reads.
+// knownQueries are, a side, the parts of the rows that Known reads. The inner
+// query has an index all of its own; IN sorts what it finds, so that the
+// rows are read in the order in which they lie in the file.
 var knownQueries = [2]string{
-	plan.Local:  "SELECT id, local_ref, local_flags, stat FROM message WHERE local_box = ?",
-	plan.Remote: "SELECT id, remote_ref, remote_flags, stat FROM message WHERE remote_box = ?",
+	plan.Local: `SELECT id, local_ref, local_flags, stat FROM message
+		WHERE id IN (SELECT id FROM message WHERE local_box = ?)`,
+	plan.Remote: `SELECT id, remote_ref, remote_flags, stat FROM message
+		WHERE id IN (SELECT id FROM message WHERE remote_box = ?)`,
 }
 
 // Known yields what is bound at side in box, in no particular order. An error

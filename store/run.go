@@ -58,7 +58,9 @@ func prune(tx *sqlite.Tx, now time.Time) error {
 		statement string
 		arg       int64
 	}{
-		{"DELETE FROM event WHERE at < ?", old},
+		// Events stand in the order of time: this reads no more than it deletes.
+		{`DELETE FROM event WHERE id < coalesce((SELECT id FROM event WHERE at >= ? ORDER BY id LIMIT 1),
+			(SELECT max(id) + 1 FROM event))`, old},
 		{"DELETE FROM event WHERE id <= (SELECT max(id) FROM event) - ?", keepEvents},
 		{"DELETE FROM run WHERE ended < ?", old},
 		{"DELETE FROM run WHERE id <= (SELECT max(id) FROM run) - ?", keepRuns},

@@ -279,3 +279,55 @@ func TestIntegrityFindsWhatQuickCheckCannot(t *testing.T) {
 		t.Errorf("Integrity: %v", err)
 	}
 }
+
+// A full disk fails one transaction, and says so; what stood stands.
+func TestFull(t *testing.T) {
+	ctx := context.Background()
+	db := mustOpen(t, filepath.Join(t.TempDir(), "x.db"), versions(one))
+	fill := func(tx *Tx) error { return tx.Exec("INSERT INTO number VALUES (2, ?)", strings.Repeat("x", 1<<20)) }
+	if err := db.Update(ctx, func(tx *Tx) error { return tx.Exec("PRAGMA max_page_count = 20") }); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Update(ctx, fill); err == nil || !strings.Contains(err.Error(), "make room") {
+		t.Errorf("full: %v", err)
+	}
+	if got := answer(t, db, "SELECT count(*) FROM number"); got != "1" {
+		t.Errorf("%s numbers are there", got)
+	}
+	if err := db.Update(ctx, func(tx *Tx) error { return tx.Exec("PRAGMA max_page_count = 4000") }); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Update(ctx, fill); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+}
+
+// Someone deletes the database and overlooks the -wal file of a run that died.
+func TestStrayLogIsNotApplied(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "x.db")
+	db := mustOpen(t, path, versions(one))
+	if err := db.Update(ctx, insert(2)); err != nil {
+		t.Fatal(err)
+	}
+	log := read(t, path+"-wal")
+	if len(log) == 0 {
+		t.Fatal("the log is empty before the close")
+	}
+	closeDB(t, db)
+	if info, err := os.Stat(path + "-wal"); err != nil || info.Size() != 0 {
+		t.Errorf("after the close the log is %v, %v", info, err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	write(t, path+"-wal", log)
+	db = mustOpen(t, path, versions(one))
+	if got := answer(t, db, "SELECT count(*) FROM number"); got != "1" {
+		t.Errorf("the new database has %s numbers", got)
+	}
+	if err := db.Integrity(ctx); err != nil {
+		t.Error(err)
+	}
+}

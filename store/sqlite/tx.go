@@ -16,7 +16,8 @@ type Tx struct {
 }
 
 // Update runs fn in one transaction. It commits, durably, if fn returns nil;
-// otherwise, or if the commit fails, nothing of it remains.
+// otherwise, or if the commit fails, nothing of it remains. fn must not call
+// Update: there is one writing connection, and fn has it.
 //
 // A context that has ended is honoured before the transaction begins and not
 // after: it is short, and half of it is of no use to anyone.
