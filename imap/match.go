@@ -2,7 +2,6 @@ package imap
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/godwit-mail/godwit/mail"
@@ -158,6 +157,3 @@ func (m *matching) rewritten(r *row, w *mail.Identity) bool {
 	}
 	return rows == 1 && wants == 1
 }
-
-// errEpoch says that a mailbox was replaced meanwhile.
-var errEpoch = errors.New("its UIDVALIDITY changed meanwhile")
