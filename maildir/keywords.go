@@ -184,7 +184,7 @@ func (f *folder) wordsFor(ctx context.Context, flags mail.FlagSet) (*table, erro
 	if !t.room(used) {
 		return t, nil
 	}
-	account, err := f.m.accountTable(ctx)
+	account, err := f.m.usage(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +202,7 @@ func (f *folder) wordsFor(ctx context.Context, flags mail.FlagSet) (*table, erro
 }
 
 // extend writes the longer table into the lock file and renames it into place.
-func (f *folder) extend(lock *os.File, account *table, used [maxKeywords]bool, flags mail.FlagSet) (*table, error) {
+func (f *folder) extend(lock *os.File, account *usage, used [maxKeywords]bool, flags mail.FlagSet) (*table, error) {
 	t, err := readKeywords(f.top) // under the lock
 	if err != nil {
 		return nil, err
@@ -254,13 +254,13 @@ func (t *table) room(used [maxKeywords]bool) bool {
 
 // choose finds a letter for a new keyword: the one it has elsewhere in the
 // account; else one that nothing has in any mailbox; else any that is free here.
-func (t *table) choose(word mail.Flag, account *table, used [maxKeywords]bool) (int, bool) {
+func (t *table) choose(word mail.Flag, account *usage, used [maxKeywords]bool) (int, bool) {
 	free := func(i int) bool { return t.words[i] == "" && !used[i] }
-	if c, ok := account.letter(word); ok && free(int(c-'a')) {
-		return int(c - 'a'), true
+	if i, ok := account.letter(word); ok && free(i) {
+		return i, true
 	}
 	for i := range maxKeywords {
-		if free(i) && account.words[i] == "" {
+		if free(i) && !account.taken[i] {
 			return i, true
 		}
 	}
@@ -290,50 +290,60 @@ func (f *folder) usedLetters(ctx context.Context) (used [maxKeywords]bool, err e
 	return used, nil
 }
 
-// accountTable is what the tables of all mailboxes together say, the more
-// frequent meaning of a letter first.
-func (m *Maildir) accountTable(ctx context.Context) (*table, error) {
+// A usage is how the tables of all mailboxes together use letters.
+type usage struct {
+	taken [maxKeywords]bool
+	votes map[string]*[maxKeywords]int // by keyword in lower case
+}
+
+// letter is the letter that a keyword has in most mailboxes.
+func (u *usage) letter(word mail.Flag) (best int, ok bool) {
+	votes := u.votes[strings.ToLower(string(word))]
+	if votes == nil {
+		return 0, false
+	}
+	for i, n := range votes {
+		if n > votes[best] {
+			best = i
+		}
+	}
+	return best, true
+}
+
+func (u *usage) add(t *table) {
+	for i, w := range t.words {
+		if w == "" {
+			continue
+		}
+		word := strings.ToLower(string(w))
+		if u.votes[word] == nil {
+			u.votes[word] = new([maxKeywords]int)
+		}
+		u.votes[word][i]++
+		u.taken[i] = true
+	}
+}
+
+// usage reads the tables of all mailboxes. One that cannot be read has no say.
+func (m *Maildir) usage(ctx context.Context) (*usage, error) {
 	if err := m.look(ctx); err != nil {
 		return nil, err
 	}
-	var votes [maxKeywords]map[string]int
-	spelled := map[string]mail.Flag{}
+	u := &usage{votes: map[string]*[maxKeywords]int{}}
 	for _, b := range m.tree {
 		if b.container || b.fault != nil {
 			continue
 		}
 		top, err := m.openTop(b)
 		if err != nil {
-			continue // its own scan will tell
-		}
-		t, err := readKeywords(top)
-		top.close()
-		if err != nil {
 			continue
 		}
-		for i, w := range t.words {
-			if w == "" {
-				continue
-			}
-			if votes[i] == nil {
-				votes[i] = map[string]int{}
-			}
-			word := strings.ToLower(string(w))
-			votes[i][word]++
-			spelled[word] = w
+		if t, err := readKeywords(top); err == nil {
+			u.add(t)
 		}
+		top.close()
 	}
-	account := &table{}
-	for i, v := range votes {
-		best := ""
-		for word, n := range v {
-			if best == "" || n > v[best] || n == v[best] && word < best {
-				best = word
-			}
-		}
-		account.words[i] = spelled[best]
-	}
-	return account, nil
+	return u, nil
 }
 
 // lockKeywords makes the lock file, waiting for another process to let go of it.

@@ -187,7 +187,7 @@ func TestWhatOthersLeave(t *testing.T) {
 func TestLargeDirectory(t *testing.T) {
 	fx := newFixture(t, Options{})
 	fx.maildirAt("INBOX")
-	const n = 3000
+	const n = 1200
 	for i := range n {
 		fx.write("", "INBOX", "cur", fmt.Sprintf("%d.%s:2,S", i, token+token))
 	}
