@@ -11,8 +11,10 @@ import (
 	"github.com/godwit-mail/godwit/store/sqlite"
 )
 
-// moment is a time as nanoseconds since 1970; 0 for the zero time. What lies
-// outside the years that this can tell (1678 to 2262) becomes the nearest it can.
+// moment is a time of godwit's own clock as nanoseconds since 1970; 0 for the
+// zero time (and the first moment of 1970, which no clock shows again). What
+// lies outside the years that this can tell (1678 to 2261) becomes the
+// nearest it can.
 func moment(t time.Time) int64 {
 	switch {
 	case t.IsZero():

@@ -62,11 +62,7 @@ func WriteLastRun(dir string, run LastRun) error {
 	if err := os.Rename(temporary, path); err != nil {
 		return err
 	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return syncDir(dir)
 }
 
 // writeFile makes the file durable before it returns.

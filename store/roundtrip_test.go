@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -204,4 +205,21 @@ func kept(tb testing.TB, s *Store, f KeptFilter) []Kept {
 		tb.Fatal(err)
 	}
 	return out
+}
+
+func TestMoment(t *testing.T) {
+	year := func(y int) time.Time { return time.Date(y, 1, 1, 0, 0, 0, 0, time.UTC) }
+	for _, y := range []int{1678, 1970, 2026, 2261} {
+		want := year(y).Add(1) // 1970 to the nanosecond is taken for none
+		if got := fromMoment(moment(want)); got != want {
+			t.Errorf("%v became %v", want, got)
+		}
+	}
+	if !fromMoment(moment(time.Time{})).IsZero() {
+		t.Error("the zero time became another")
+	}
+	early, late := fromMoment(moment(year(2))), fromMoment(moment(year(9999)))
+	if early.Year() != 1677 || late.Year() != 2262 {
+		t.Errorf("far away became %v and %v", early, late)
+	}
 }
