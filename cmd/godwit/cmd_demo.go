@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -37,12 +38,13 @@ func (a *app) demoCommand() *cobra.Command {
 type story struct {
 	*app
 	server *demo.Server
-	dir    string
+	dir    string // absolute
+	shown  string // the same, as the user would write it
 	mail   demo.MailProgram
 }
 
-func (a *app) demo(ctx context.Context, dir string) error {
-	dir, err := demoDir(dir)
+func (a *app) demo(ctx context.Context, given string) error {
+	dir, err := demoDir(given)
 	if err != nil {
 		return err
 	}
@@ -51,7 +53,10 @@ func (a *app) demo(ctx context.Context, dir string) error {
 		return err
 	}
 	defer server.Close()
-	s := &story{app: a, server: server, dir: dir, mail: demo.MailProgram{Root: filepath.Join(dir, "Mail")}}
+	if given = filepath.Clean(given); given == "." {
+		given = dir
+	}
+	s := &story{app: a, server: server, dir: dir, shown: given, mail: demo.MailProgram{Root: filepath.Join(dir, "Mail")}}
 	return s.tell(ctx)
 }
 
@@ -94,7 +99,7 @@ func (s *story) tell(ctx context.Context) error {
 	s.out.line("An IMAP server with sample mail now listens on %s port %d, for this demo only.", s.server.Host, s.server.Port)
 	s.out.line("")
 	s.out.line("1. The first sync fetches everything.")
-	if err := s.sync(ctx); err != nil {
+	if err := s.sync(ctx, false); err != nil {
 		return err
 	}
 	if err := s.tree(); err != nil {
@@ -111,7 +116,7 @@ func (s *story) tell(ctx context.Context) error {
 	}
 	s.out.line("")
 	s.out.line("3. The next sync carries each change to the other side.")
-	if err := s.sync(ctx); err != nil {
+	if err := s.sync(ctx, true); err != nil {
 		return err
 	}
 	if err := s.tree(); err != nil {
@@ -119,7 +124,7 @@ func (s *story) tell(ctx context.Context) error {
 	}
 	s.out.line("")
 	s.out.line("4. One more sync has nothing to do.")
-	if err := s.sync(ctx); err != nil {
+	if err := s.sync(ctx, false); err != nil {
 		return err
 	}
 	if err := s.verify(); err != nil {
@@ -127,9 +132,9 @@ func (s *story) tell(ctx context.Context) error {
 	}
 	s.out.line("")
 	s.out.line("Both sides agree: %s, each in its place on both sides.", count(len(s.expected()), "message"))
-	s.out.line("What was deleted is kept for 90 days in %s.", filepath.Join(s.dir, "state", "demo", "deleted"))
-	s.out.line("The Maildir is yours to look at: %s", s.mail.Root)
-	s.out.line("The configuration of this demo: %s", filepath.Join(s.dir, "config.toml"))
+	s.out.line("What was deleted is kept for 90 days in %s.", filepath.Join(s.shown, "state", "demo", "deleted"))
+	s.out.line("The Maildir is yours to look at: %s", filepath.Join(s.shown, "Mail"))
+	s.out.line("To see what was remembered: godwit --config %s status", filepath.Join(s.shown, "config.toml"))
 	return nil
 }
 
@@ -140,15 +145,19 @@ func (s *story) configure() error {
 }
 
 // sync runs godwit's own sync on the demo's configuration, indented.
-func (s *story) sync(ctx context.Context) error {
+func (s *story) sync(ctx context.Context, verbose bool) error {
 	inner := &app{
 		stdin: s.stdin, stdout: s.stdout, stderr: s.stderr, env: s.env, now: s.now,
-		configFile: filepath.Join(s.dir, "config.toml"), json: s.json, quiet: s.quiet, verbose: !s.quiet,
+		configFile: filepath.Join(s.dir, "config.toml"), json: s.json, quiet: s.quiet, verbose: verbose,
 	}
 	inner.out = &printer{app: inner}
 	if !s.json {
 		inner.stdout = &indented{w: s.stdout, prefix: "   "}
-		s.out.line("   $ godwit --config %s sync -v", filepath.Join(s.dir, "config.toml"))
+		flag := ""
+		if verbose {
+			flag = " -v"
+		}
+		s.out.line("   $ godwit --config %s sync%s", filepath.Join(s.shown, "config.toml"), flag)
 	}
 	err := inner.sync(ctx, nil, nil, syncOptions{})
 	if err == nil && inner.code != exitOK {
@@ -278,8 +287,9 @@ func (s *story) tree() error {
 			return err
 		}
 		s.out.line("     %-16s %s", name, count(len(files), "message"))
+		slices.SortFunc(files, func(a, b demo.File) int { return strings.Compare(a.Subject, b.Subject) })
 		for _, f := range files {
-			s.out.line("       %-26s %s", f.Subject, f.Letters())
+			s.out.line("%s", strings.TrimRight(fmt.Sprintf("       %-26s %s", f.Subject, f.Letters()), " "))
 		}
 	}
 	return nil

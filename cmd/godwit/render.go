@@ -53,7 +53,8 @@ func actionText(e engine.Event) string {
 	if !e.Digest.IsZero() {
 		text += " [" + e.Digest.String()[:12] + "]"
 	}
-	if e.Text != "" && !strings.Contains(text, e.Text) {
+	said := strings.Contains(text, e.Text) || e.Verb == engine.VerbDeleted && e.Text == "deleted on the "+e.Side.Other().String()+" side"
+	if !said {
 		text += " (" + e.Text + ")"
 	}
 	return text
@@ -98,14 +99,23 @@ func eventText(e engine.Event) string {
 func reportText(r *engine.Report, exit exitCode, dry bool) string {
 	var parts []string
 	add := func(what string, n [2]int, noun string) {
+		var where []string
 		for _, s := range plan.Sides {
-			if n[s] > 0 {
-				where := place(s)
-				if what == "copied" && s == plan.Remote {
-					where = "to the server"
-				}
-				parts = append(parts, fmt.Sprintf("%s %s %s", what, count(n[s], noun), where))
+			if n[s] == 0 {
+				continue
 			}
+			number := fmt.Sprint(n[s])
+			if len(where) == 0 {
+				number = count(n[s], noun)
+			}
+			if what == "copied" && s == plan.Remote {
+				where = append(where, number+" to the server")
+			} else {
+				where = append(where, number+" "+place(s))
+			}
+		}
+		if len(where) > 0 {
+			parts = append(parts, what+" "+strings.Join(where, " and "))
 		}
 	}
 	add("created", r.Created, "mailbox")
