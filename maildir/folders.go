@@ -53,10 +53,16 @@ func (m *Maildir) create(name mail.MailboxName) (*mailbox, error) {
 }
 
 // fillBox makes new and tmp, and cur last: with it the directory is a mailbox.
+// A mailbox "New" below it can stand in the way, where the file system takes
+// both names for one.
 func (m *Maildir) fillBox(b *mailbox, top *dir) (*mailbox, error) {
 	for _, name := range []string{"tmp", "new", "cur"} {
 		d, err := m.ensure(top, name)
 		if err != nil {
+			return nil, err
+		}
+		d.close()
+		if d, err = m.openExact(top, component{disk: name}); err != nil {
 			return nil, err
 		}
 		d.close()

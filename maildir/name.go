@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -203,14 +204,9 @@ func (n names) escapeUTF8(raw string, all bool) string {
 // reserved tells whether a level has the name of something else.
 func (n names) reserved(raw string) bool {
 	if n.layout == PlusPlus { // behind a dot
-		return strings.EqualFold("."+raw, markerFile) || strings.EqualFold("."+raw, nameFile)
+		return "."+raw == markerFile || "."+raw == nameFile
 	}
-	for _, name := range []string{"cur", "new", "tmp", keywordsFile, keywordsLock} {
-		if strings.EqualFold(raw, name) {
-			return true
-		}
-	}
-	return false
+	return slices.Contains([]string{"cur", "new", "tmp", keywordsFile, keywordsLock}, raw)
 }
 
 // looksEscaped tells whether the "%" at i would be read as an escape.

@@ -36,7 +36,7 @@ func TestNames(t *testing.T) {
 		{"v1.2", "v1.2", "v1.2", ".v1%2E2", ".v1%2E2"},
 		{"..", "%2E.", "%2E.", ".%2E%2E", ".%2E%2E"},
 		{"cur", "%63ur", "%63ur", ".cur", ".cur"},
-		{"a/NEW/b", "a/%4EEW/b", "a/%4EEW/b", ".a.NEW.b", ".a.NEW.b"},
+		{"a/new/New", "a/%6Eew/New", "a/%6Eew/New", ".a.new.New", ".a.new.New"},
 		{"a//b", "a/%-/b", "a/%-/b", ".a.%-.b", ".a.%-.b"},
 		{"100%", "100%", "100%", ".100%", ".100%"},
 		{"50%off", "50%off", "50%off", ".50%off", ".50%off"},

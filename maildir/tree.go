@@ -222,13 +222,14 @@ func (w *walker) add(b *mailbox) bool {
 		w.found[b.name] = b
 		return true
 	}
+	came := b
 	// The one whose name on the disk is the plain form is the mailbox.
 	if !other.elsewhere && w.m.plain(b) && !w.m.plain(other) {
-		w.found[b.name], other = b, b
+		w.found[b.name] = b
 		b = other
 	}
 	w.strange = append(w.strange, w.m.opt.Root+"/"+strings.Join(b.path, "/"))
-	return false
+	return b != came
 }
 
 // plain tells whether a mailbox lies where its name says, without any
