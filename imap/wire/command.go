@@ -18,6 +18,8 @@ type command struct {
 	quiet bool
 	// plain: AUTHENTICATE PLAIN, whose challenges are empty.
 	plain bool
+	// over: it was answered before it was all sent.
+	over bool
 	// spoiled tells why an answer to it was lost. The command is made to fail,
 	// since what the library collected of the answer is not all of it.
 	spoiled string
@@ -237,12 +239,19 @@ func (c *Conn) take(tag string, refused bool) *command {
 	}
 	cmd := c.pending[i]
 	c.pending = slices.Delete(c.pending, i, i+1)
-	if cmd == c.sending {
+	if cmd != c.sending {
+		return cmd
+	}
+	switch {
+	case cmd.name == "AUTHENTICATE":
+		c.sending = nil
+	case cmd.waiting:
 		// The rest of the command will not come: the library gives it up.
 		c.sending, c.toSend = nil, 0
-		if refused && cmd.waiting && cmd.name != "AUTHENTICATE" && cmd.name != "IDLE" {
-			c.forgive = len(c.pending) == 0
-		}
+		c.forgive = refused && cmd.name != "IDLE" && len(c.pending) == 0
+	default:
+		// The rest, a literal or DONE, comes all the same.
+		cmd.over = true
 	}
 	return cmd
 }

@@ -97,8 +97,12 @@ type Conn struct {
 	sending *command // the last of pending, if its end was not written yet
 	toSend  int64    // how much of its literal is still to come
 	forgive bool     // the next Close is the library's mistake
+	granted bool     // the library is owed a "+" by us, not by the server
+	between bool     // the reader waits for a response to begin
 	utf8    bool     // mailbox names are UTF-8 on the wire
 	askID   string
+	// literalPlus: the server offers LITERAL+ (RFC 7888).
+	literalPlus bool
 	records
 }
 

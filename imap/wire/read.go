@@ -73,7 +73,13 @@ func (c *Conn) step() error {
 		c.after = nil
 		return after()
 	}
+	c.await(true)
 	line, err := c.readLine()
+	c.await(false)
+	c.grant()
+	if errors.Is(err, errGranted) {
+		return nil
+	}
 	if err == nil {
 		return c.respond(line)
 	}
@@ -86,6 +92,27 @@ func (c *Conn) step() error {
 		return io.EOF
 	}
 	return err
+}
+
+// await notes whether the reader waits for a response to begin.
+func (c *Conn) await(between bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.between = between
+}
+
+// grant tells the library that it may send a literal, if it is owed that.
+func (c *Conn) grant() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.granted {
+		return
+	}
+	c.granted = false
+	if c.sending != nil {
+		c.sending.waiting = false
+	}
+	c.out = append(c.out, "+ \r\n"...)
 }
 
 // closedError is the clean end of a connection after a BYE.

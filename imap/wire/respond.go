@@ -230,10 +230,14 @@ func (c *Conn) noteUTF8(name string) {
 // though rev2 was never enabled (RFC 9051, section 6.3.1).
 func (c *Conn) capabilities(dst, list []byte) []byte {
 	words := bytes.Fields(list)
-	rev1 := false
+	rev1, plus := false, false
 	for _, w := range words {
 		rev1 = rev1 || strings.EqualFold(string(w), "IMAP4rev1")
+		plus = plus || strings.EqualFold(string(w), "LITERAL+")
 	}
+	c.mu.Lock()
+	c.literalPlus = plus
+	c.mu.Unlock()
 	for _, w := range words {
 		rev2 := strings.EqualFold(string(w), "IMAP4rev2")
 		if !isAtom(string(w)) || rev2 && rev1 {

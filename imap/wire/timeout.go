@@ -33,16 +33,24 @@ func (c *Conn) progress() {
 	} else {
 		c.due = time.Now().Add(c.opt.IdleTimeout)
 	}
+	if c.granted && c.between {
+		c.raw.SetReadDeadline(time.Unix(1, 0)) // wakes the reader
+		return
+	}
 	c.raw.SetReadDeadline(c.due)
 }
+
+// errGranted interrupts the reader, which is between responses, to tell the
+// library that it may send a literal.
+var errGranted = errors.New("a literal may be sent")
 
 // fill is where bytes from the server come in. The time limit begins with
 // each call, so what the reader above spends between calls does not count.
 func (c *Conn) fill(p []byte) (int, error) {
 	for {
-		c.mu.Lock()
-		c.progress()
-		c.mu.Unlock()
+		if c.arm() {
+			return 0, errGranted
+		}
 		n, err := c.raw.Read(p)
 		c.read.Add(int64(n))
 		if n > 0 || err == nil {
@@ -55,6 +63,16 @@ func (c *Conn) fill(p []byte) (int, error) {
 			return 0, fmt.Errorf("%w: no byte for %v: %w", ErrSilent, c.opt.IdleTimeout, err)
 		}
 	}
+}
+
+// arm begins the time limit, or tells that the reader is to be interrupted:
+// not inside a line.
+func (c *Conn) arm() (interrupt bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.between = c.between && c.br.Buffered() == 0
+	c.progress()
+	return c.granted && c.between
 }
 
 // overdue tells whether a deadline that passed is still the one that counts.

@@ -88,7 +88,9 @@ func (c *Conn) flush() error {
 func (c *Conn) writeLine(line []byte) {
 	line, shown := c.track(line)
 	c.trace("C", shown)
-	c.outgoing = append(append(c.outgoing, line...), "\r\n"...)
+	if line != nil {
+		c.outgoing = append(append(c.outgoing, line...), "\r\n"...)
+	}
 }
 
 // track notes what a line means and gives the line that is sent for it, and
@@ -103,11 +105,15 @@ func (c *Conn) track(line []byte) (out []byte, shown string) {
 	case cmd.name == "AUTHENTICATE": // an answer to the server's challenge
 		cmd.waiting = true
 		return line, "(secret)"
-	case cmd.name == "IDLE" && strings.EqualFold(string(line), "DONE"):
+	case cmd.name == "IDLE":
 		cmd.quiet, c.sending = false, nil
+		if cmd.over {
+			// The server ended it by itself: DONE would be a command of its own.
+			return nil, "(DONE is not needed)"
+		}
 		return line, "DONE"
 	}
-	c.continues(line)
+	line = c.continues(line)
 	if cmd.name == "LOGIN" {
 		return line, "(secret)"
 	}
@@ -141,22 +147,33 @@ func (c *Conn) begin(line []byte) (out []byte, shown string) {
 		cmd.sent, cmd.waiting = true, true
 		return line, shown
 	}
-	c.continues(line)
-	return line, shown
+	return c.continues(line), shown
 }
 
+// maxUnasked is the size up to which a literal is sent without waiting for
+// the server's "+": a larger one is worth the round trip, for the server may
+// refuse it (RFC 7888, section 8).
+const maxUnasked = 1 << 20
+
 // continues looks whether a literal follows the line, or the command ends
-// with it. The caller holds c.mu.
-func (c *Conn) continues(line []byte) {
+// with it, and gives the line that is sent. Where the server takes literals
+// without being asked, the library is told "+" at once: it knows LITERAL+ for
+// short strings only. The caller holds c.mu.
+func (c *Conn) continues(line []byte) []byte {
 	cmd := c.sending
 	size, _, ok := literalAt(line)
 	if !ok || size < 0 {
 		cmd.sent = true
 		c.sending = nil
-		return
+		return line
 	}
 	c.toSend = size
 	cmd.waiting = !bytes.HasSuffix(line, []byte("+}"))
+	if !cmd.waiting || !c.literalPlus || size > maxUnasked {
+		return line
+	}
+	c.granted = true
+	return append(bytes.Clone(line[:len(line)-1]), "+}"...)
 }
 
 // askMore adds to a command what AskGlobalID wants to know. The caller holds c.mu.
