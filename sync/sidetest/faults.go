@@ -47,6 +47,7 @@ type Faults struct {
 	mu    sync.Mutex
 	steps int
 	at    int
+	named string // if not "", at counts the steps of this name
 	mode  Mode
 	dead  bool
 	hit   string
@@ -57,7 +58,15 @@ type Faults struct {
 func (f *Faults) FailAt(n int, mode Mode) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.at, f.mode = n, mode
+	f.named, f.at, f.mode = "", n, mode
+}
+
+// FailNamed makes the n-th step of that name fail, counted from 1: the two
+// sides of a run work at once, so that the number of a step may vary.
+func (f *Faults) FailNamed(name string, n int, mode Mode) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.named, f.at, f.mode = name, n, mode
 }
 
 // Steps is the number of steps so far.
@@ -82,11 +91,11 @@ func (f *Faults) Names() []string {
 }
 
 // Points gives every point at which a run of so many steps can be
-// interrupted: each step in each mode.
-func Points(steps int) iter.Seq2[int, Mode] {
+// interrupted: each step in each of these modes.
+func Points(steps int, modes ...Mode) iter.Seq2[int, Mode] {
 	return func(yield func(int, Mode) bool) {
 		for n := 1; n <= steps; n++ {
-			for _, mode := range Modes {
+			for _, mode := range modes {
 				if !yield(n, mode) {
 					return
 				}
@@ -109,11 +118,22 @@ func (f *Faults) next(name string) (Mode, error) {
 	}
 	f.steps++
 	f.names = append(f.names, name)
-	if f.steps != f.at {
+	if !f.isNow(name) {
 		return 0, nil
 	}
 	f.hit = fmt.Sprintf("%s at step %d, %s", f.mode, f.steps, name)
 	return f.mode, nil
+}
+
+// isNow tells whether the step just counted is the one that fails.
+func (f *Faults) isNow(name string) bool {
+	if f.named == "" {
+		return f.steps == f.at
+	}
+	if f.named == name {
+		f.at--
+	}
+	return f.named == name && f.at == 0
 }
 
 func (f *Faults) die() error {

@@ -42,7 +42,7 @@ func TestWrappersKeepTheRoot(t *testing.T) {
 }
 
 // failingAt makes the nth step of that name fail, of a side over m whose
-// mailbox 1 is INBOX, after it counted the steps over a clone.
+// mailbox 1 is INBOX.
 func failingAt(t *testing.T, m *Memory, name string, nth int, mode Mode, act func(engine.Writer) error) error {
 	t.Helper()
 	run := func(m *Memory, f *Faults) error {
@@ -50,22 +50,13 @@ func failingAt(t *testing.T, m *Memory, name string, nth int, mode Mode, act fun
 		w.Bind(map[mail.BoxID]mail.MailboxName{1: mail.Inbox, 2: "Work"})
 		return act(w)
 	}
-	var count Faults
-	if err := run(m.Clone(), &count); err != nil {
-		t.Fatalf("without a fault: %v", err)
+	f := &Faults{}
+	f.FailNamed(name, nth, mode)
+	err := run(m, f)
+	if f.Hit() == "" {
+		t.Fatalf("no step %q among %q", name, f.Names())
 	}
-	for i, n := range count.Names() {
-		if n != name {
-			continue
-		}
-		if nth--; nth == 0 {
-			f := &Faults{}
-			f.FailAt(i+1, mode)
-			return run(m, f)
-		}
-	}
-	t.Fatalf("no step %q among %q", name, count.Names())
-	return nil
+	return err
 }
 
 func TestModes(t *testing.T) {
@@ -200,7 +191,7 @@ func TestABodyBreaksOff(t *testing.T) {
 
 func TestIndexFaults(t *testing.T) {
 	ctx := context.Background()
-	for n, mode := range Points(2) {
+	for n, mode := range Points(2, Modes[:]...) {
 		ix, f := NewMemoryIndex(), &Faults{}
 		box := inboxPair(t, ix)
 		f.FailAt(n, mode)

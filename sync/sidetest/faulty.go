@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 
 	"github.com/godwit-mail/godwit/mail"
@@ -19,7 +20,7 @@ func Faulty(inner engine.Writer, f *Faults, side string) engine.Writer {
 	around := func(call string, effect func() error) error {
 		return f.around(strings.TrimSpace(side+" "+call), effect)
 	}
-	w := &faulty{wrapped: wrapped{inner, around}, f: f, side: side}
+	w := &faulty{wrapped: wrapped{inner, around}, f: f, side: side, names: map[mail.BoxID]mail.MailboxName{}}
 	switch inner.(type) {
 	case *session, rooted:
 		w.tears = true
@@ -32,6 +33,21 @@ type faulty struct {
 	f     *Faults
 	side  string
 	tears bool // every message of a batch is committed by itself
+	names map[mail.BoxID]mail.MailboxName
+}
+
+func (w *faulty) Bind(boxes map[mail.BoxID]mail.MailboxName) {
+	maps.Copy(w.names, boxes)
+	w.Writer.Bind(boxes)
+}
+
+// Scan is a step that is named after the mailbox.
+func (w *faulty) Scan(ctx context.Context, box mail.BoxID, since plan.Since, yield func(plan.Seen) error) (end plan.Scanned, err error) {
+	err = w.around("scan "+string(w.names[box]), func() error {
+		end, err = w.Writer.Scan(ctx, box, since, yield)
+		return err
+	})
+	return onlyIf(err, end), err
 }
 
 func (w *faulty) step(call string, effect func() error) (lost bool, err error) {
