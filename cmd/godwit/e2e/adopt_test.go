@@ -12,6 +12,7 @@ import (
 	"time"
 
 	imap "github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
 
 	"github.com/godwit-mail/godwit/imap/imaptest"
 	"github.com/godwit-mail/godwit/mail"
@@ -80,6 +81,7 @@ func (a *account) fill(list []specimen) {
 			a.t.Fatal(err)
 		}
 	}
+	var sent []*imapclient.AppendCommand
 	for _, s := range list {
 		body := sidetest.Canonical([]byte(s.body))
 		cmd := c.Append(s.box, int64(len(body)), &imap.AppendOptions{Flags: s.flags, Time: s.date})
@@ -89,6 +91,9 @@ func (a *account) fill(list []specimen) {
 		if err := cmd.Close(); err != nil {
 			a.t.Fatal(err)
 		}
+		sent = append(sent, cmd)
+	}
+	for _, cmd := range sent {
 		if _, err := cmd.Wait(); err != nil {
 			a.t.Fatal(err)
 		}
@@ -198,7 +203,7 @@ func (a *account) drift(l tree) {
 	if _, err := c.Select("INBOX", nil).Wait(); err != nil {
 		a.t.Fatal(err)
 	}
-	store := imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{"$Todo", imap.FlagDraft}, Silent: true}
+	store := imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{"$Todo", "Work"}, Silent: true}
 	if err := c.Store(imap.SeqSetNum(1, 2, 3), &store, nil).Close(); err != nil {
 		a.t.Fatal(err)
 	}
@@ -265,7 +270,7 @@ func (a *account) adopts(l tree, want int) {
 	need(a.t, union == 5, "%d flags set here arrived, want 5", union)
 	union = 0
 	for _, m := range local["INBOX"] {
-		if m.Flags.Has("$Todo") && m.Flags.Has(mail.Draft) {
+		if m.Flags.Has("$Todo") && m.Flags.Has("Work") {
 			union++
 		}
 	}
@@ -297,8 +302,12 @@ func otherProgram(t *testing.T, env []string, name string, args ...string) strin
 }
 
 // mbsync runs the real mbsync over the account.
-func (a *account) mbsync(inbox, subfolders string) string {
+func (a *account) mbsync(l tree) string {
 	a.t.Helper()
+	inbox, near := a.inboxDir(l), "SubFolders Verbatim\nPath "+a.root+"/"
+	if l.plus {
+		near = "SubFolders Maildir++"
+	}
 	rc := filepath.Join(a.dir, "mbsyncrc")
 	text := fmt.Sprintf(`FSync no
 IMAPAccount a
@@ -313,9 +322,8 @@ IMAPStore far
 Account a
 
 MaildirStore near
-Path %s/
 Inbox %s
-SubFolders %s
+%s
 
 Channel c
 Far :far:
@@ -323,7 +331,7 @@ Near :near:
 Patterns *
 Create Both
 Sync All
-`, a.server.Host, a.server.Port, a.user, imaptest.Password, a.root, inbox, subfolders)
+`, a.server.Host, a.server.Port, a.user, imaptest.Password, inbox, near)
 	if err := os.WriteFile(rc, []byte(text), 0o600); err != nil {
 		a.t.Fatal(err)
 	}
@@ -334,31 +342,26 @@ Sync All
 }
 
 func TestAdoptsMbsync(t *testing.T) {
-	layouts := map[string]struct {
-		subfolders string
-		tree       tree
-		elsewhere  bool
-	}{
-		"verbatim":  {subfolders: "Verbatim"},
-		"maildir++": {subfolders: "Maildir++", tree: tree{plus: true}},
-		"elsewhere": {subfolders: "Verbatim", elsewhere: true},
-	}
-	for name, l := range layouts {
+	each(t, func(t *testing.T, a *account) {
+		list := specimens()
+		a.fill(list)
+		a.mbsync(tree{})
+		a.adopts(tree{}, len(list))
+	})
+}
+
+func TestAdoptsMbsyncLayouts(t *testing.T) {
+	for _, name := range []string{"maildir++", "elsewhere"} {
 		t.Run(name, func(t *testing.T) {
-			each(t, func(t *testing.T, a *account) {
-				list := specimens()
-				a.fill(list)
-				inbox := filepath.Join(a.root, "INBOX")
-				if l.tree.plus {
-					inbox = a.root
-				}
-				if l.elsewhere {
-					inbox = filepath.Join(a.dir, "Inbox")
-					l.tree.inbox = inbox
-				}
-				a.mbsync(inbox, l.subfolders)
-				a.adopts(l.tree, len(list))
-			})
+			a := newAccount(t, imaptest.Dovecot(t), "me")
+			l := tree{plus: name == "maildir++"}
+			if !l.plus {
+				l.inbox = filepath.Join(a.dir, "Inbox")
+			}
+			list := specimens()[:150]
+			a.fill(list)
+			a.mbsync(l)
+			a.adopts(l, len(list))
 		})
 	}
 }
@@ -375,7 +378,70 @@ func TestAdoptsWhatMbsyncPushed(t *testing.T) {
 		for _, s := range list {
 			a.deliver(utf7[s.box], s.body, s.date, "S")
 		}
-		a.mbsync(filepath.Join(a.root, "INBOX"), "Verbatim")
+		a.mbsync(tree{})
+		a.adopts(tree{}, len(list))
+	})
+}
+
+// offlineimap runs the real OfflineIMAP over the account.
+func (a *account) offlineimap() string {
+	a.t.Helper()
+	rc := filepath.Join(a.dir, "offlineimaprc")
+	text := fmt.Sprintf(`[general]
+accounts = a
+metadata = %[1]s/offlineimap
+fsync = false
+
+[Account a]
+localrepository = near
+remoterepository = far
+
+[Repository near]
+type = Maildir
+localfolders = %[2]s
+sep = /
+
+[Repository far]
+type = IMAP
+remotehost = %[3]s
+remoteport = %[4]d
+remoteuser = %[5]s
+remotepass = %[6]s
+ssl = no
+starttls = no
+auth_mechanisms = LOGIN
+`, a.dir, a.root, a.server.Host, a.server.Port, a.user, imaptest.Password)
+	if err := os.WriteFile(rc, []byte(text), 0o600); err != nil {
+		a.t.Fatal(err)
+	}
+	return otherProgram(a.t, []string{"HOME=" + a.dir}, "offlineimap", "-c", rc, "-o", "-u", "basic")
+}
+
+func TestAdoptsOfflineIMAP(t *testing.T) {
+	each(t, func(t *testing.T, a *account) {
+		list := specimens()
+		a.fill(list)
+		a.offlineimap()
+		a.adopts(tree{}, len(list))
+	})
+}
+
+// What OfflineIMAP pushed to a server that does not tell UIDs has a field
+// there that the file lacks.
+func TestAdoptsWhatOfflineIMAPPushed(t *testing.T) {
+	each(t, func(t *testing.T, a *account) {
+		list := specimens()[:150]
+		for _, s := range list {
+			a.deliver(mail.EncodeUTF7(s.box), s.body, s.date, "S")
+		}
+		for _, box := range []string{"Work", "Archive", "Archive/2020"} { // it wants them to be there
+			for _, part := range []string{"cur", "new", "tmp"} {
+				if err := os.MkdirAll(filepath.Join(a.root, box, part), 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		a.offlineimap()
 		a.adopts(tree{}, len(list))
 	})
 }
