@@ -119,9 +119,10 @@ func (f *folder) openMessage(ctx context.Context, key string) (e entry, file *os
 	return e, file, st, ok, err
 }
 
-// identify reads an open file. A file that changed meanwhile is an error.
+// identify reads an open file as Fetch gives it: Wire is the digest of the
+// bytes that would travel. A file that changed meanwhile is an error.
 func identify(ctx context.Context, file *os.File, st stat) (mail.Identity, error) {
-	id, err := mail.Identify(contextReader{ctx, file})
+	id, err := mail.Identify(newCanonicalReader(contextReader{ctx, file}))
 	if err != nil {
 		return mail.Identity{}, err
 	}
