@@ -117,7 +117,8 @@ type Memory struct {
 	Clock plan.Clock
 	// Hook, if not nil, is called at the start of every call to a Side ("survey",
 	// "scan", "identify", "fetch", "confirm", "create", "rename", "remove",
-	// "put", "add", "commit", "do", "resolve") and before every op ("op").
+	// "put", "add", "commit", "do", "resolve", "root", "stamp") and before every
+	// op ("op").
 	// It may change the account.
 	Hook func(call string)
 

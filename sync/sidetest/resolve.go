@@ -86,6 +86,8 @@ func (s *session) matches(msg *message, in plan.Intent) match {
 	switch {
 	case in.Item.Token != "" && msg.token == in.Item.Token:
 		return matchSure
+	case in.Item.Token != "" && s.m.kind == Maildir:
+		return matchNot // what was placed for it bears its name
 	case in.Kind == plan.IntentMove && s.m.kind == Maildir && msg.ref == in.From.Ref:
 		return matchSure
 	case in.Kind == plan.IntentMove && want.GlobalID != "" && want.GlobalID == msg.global:
