@@ -10,7 +10,6 @@ import (
 	goimap "github.com/emersion/go-imap/v2"
 
 	"github.com/godwit-mail/godwit/mail"
-	"github.com/godwit-mail/godwit/sync/engine"
 	"github.com/godwit-mail/godwit/sync/plan"
 )
 
@@ -30,8 +29,15 @@ type batch struct {
 	over   bool
 }
 
+// A Batch is the engine's: the same type, told in words that a side may know.
+type Batch = interface {
+	Add(ctx context.Context, in plan.Incoming) error
+	Commit(ctx context.Context) ([]plan.Placed, error)
+	Abort()
+}
+
 // Put implements engine.Writer.
-func (a *Account) Put(ctx context.Context, box mail.BoxID) (engine.Batch, error) {
+func (a *Account) Put(ctx context.Context, box mail.BoxID) (Batch, error) {
 	wire, err := a.wireName(box)
 	if err != nil {
 		return nil, err

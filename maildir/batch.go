@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/godwit-mail/godwit/mail"
-	"github.com/godwit-mail/godwit/sync/engine"
 	"github.com/godwit-mail/godwit/sync/plan"
 )
 
@@ -48,10 +47,15 @@ type staged struct {
 	placed plan.Placed
 }
 
-var _ engine.Batch = (*batch)(nil)
+// A Batch is the engine's: the same type, told in words that a side may know.
+type Batch = interface {
+	Add(ctx context.Context, in plan.Incoming) error
+	Commit(ctx context.Context) ([]plan.Placed, error)
+	Abort()
+}
 
 // Put begins a batch.
-func (m *Maildir) Put(ctx context.Context, box mail.BoxID) (engine.Batch, error) {
+func (m *Maildir) Put(ctx context.Context, box mail.BoxID) (Batch, error) {
 	b, err := m.box(ctx, box)
 	if err != nil {
 		return nil, err

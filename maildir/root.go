@@ -13,12 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/godwit-mail/godwit/mail"
-	"github.com/godwit-mail/godwit/sync/engine"
-)
-
-var (
-	_ engine.Writer = (*Maildir)(nil)
-	_ engine.Rooted = (*Maildir)(nil)
+	"github.com/godwit-mail/godwit/sync/plan"
 )
 
 // The marker is a few lines of "name value". A marker that cannot be read is
@@ -26,8 +21,8 @@ var (
 const markerHead = "# godwit keeps this Maildir in step with an account. Do not copy or edit this file.\n"
 
 // Root looks at the root: whose it is, and whether any mail is in it.
-func (m *Maildir) Root(ctx context.Context) (engine.Root, error) {
-	var r engine.Root
+func (m *Maildir) Root(ctx context.Context) (plan.Root, error) {
+	var r plan.Root
 	root, err := openPath(m.opt.Root)
 	if gone(err) {
 		return r, nil
@@ -69,7 +64,7 @@ func (m *Maildir) hasMail(ctx context.Context, b *mailbox) (bool, error) {
 	return len(l.entries) > 0, nil
 }
 
-func (d *dir) readMarker(r *engine.Root) error {
+func (d *dir) readMarker(r *plan.Root) error {
 	f, _, err := d.read(markerFile)
 	if gone(err) {
 		return nil
