@@ -268,3 +268,40 @@ func TestAServerThatKeepsCuttingIsGivenUp(t *testing.T) {
 		t.Errorf("%v is %v, %v", last, mail.GradeOf(last, 0), mail.ClassOf(last))
 	}
 }
+
+func TestGlobalIDsAreAskedForWhereOffered(t *testing.T) {
+	for caps, item := range map[string]string{"OBJECTID": "EMAILID (M12)", "X-GM-EXT-1": "X-GM-MSGID 1278"} {
+		var asked atomic.Bool
+		s := &imaptest.Script{Caps: "IMAP4rev1 " + caps, Answers: map[string]string{
+			"UID FETCH": fetchLines("UID 1 FLAGS () "+item+dated, "UID 2 FLAGS ()"+dated, "UID 3 FLAGS ()"+dated),
+		}}
+		s.Handle = func(_ *imaptest.Peer, cmd imaptest.Command) bool {
+			if cmd.Name == "UID FETCH" && strings.Contains(cmd.Args, strings.Fields(item)[0]) {
+				asked.Store(true)
+			}
+			return false
+		}
+		a, _ := play(t, s)
+		seen, _, err := scanOf(a, plan.Since{})
+		if err != nil || !asked.Load() || seen["1"].Item.Ident.GlobalID == "" || seen["2"].Item.Ident.GlobalID != "" {
+			t.Errorf("%s: asked %v, %+v, %v", caps, asked.Load(), seen["1"], err)
+		}
+	}
+}
+
+func TestWhatCannotBeToldIsNotResolved(t *testing.T) {
+	a, _ := play(t, &imaptest.Script{Answers: map[string]string{
+		"UID FETCH": fetchLines("UID 3 FLAGS () RFC822.SIZE 5 BODY[HEADER.FIELDS (DATE)] {2}\r\n\r\n"),
+	}})
+	in := plan.Intent{Kind: plan.IntentPut, To: 1, Epoch: "1", Next: 3}
+	for size, want := range map[int64]plan.FoundState{5: plan.FoundUnknown, 6: plan.FoundAbsent} {
+		in.Item.Ident.Size = size
+		if found, err := a.Resolve(ctx, in, nil); err != nil || found.State != want {
+			t.Errorf("size %d: %+v, %v", size, found, err)
+		}
+	}
+	in.Epoch, in.Item.Ident.Size = "9", 5
+	if found, err := a.Resolve(ctx, in, nil); err != nil || found.State != plan.FoundUnknown {
+		t.Errorf("another epoch: %+v, %v", found, err)
+	}
+}

@@ -216,7 +216,7 @@ func TestPermanentFlags(t *testing.T) {
 	all := mail.ParseFlagSet(`\Seen \Flagged $Foo Bar`)
 	for _, row := range []struct{ line, want string }{
 		{``, `\Seen \Flagged $Foo Bar`},
-		{`* OK [PERMANENTFLAGS (\Seen \Deleted \*)] ok`, `\Seen $Foo Bar`},
+		{`* OK [PERMANENTFLAGS (\Seen \Deleted \*)] ok`, `\Seen \Flagged $Foo Bar`},
 		{`* OK [PERMANENTFLAGS (\Seen $Foo)] ok`, `\Seen $Foo`},
 		{`* OK [PERMANENTFLAGS ()] none`, ``},
 		{`T1 OK [READ-ONLY] Select completed`, ``},

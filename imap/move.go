@@ -82,7 +82,12 @@ func (m *moving) prepare(s *session) error {
 		return nil
 	}
 	if s.has(goimap.CapUIDPlus) {
-		return nil
+		// Some servers fail in strange ways at messages that are not there.
+		there, err := s.present(m.g.open())
+		if err == nil {
+			m.g.missing(there, plan.Missing)
+		}
+		return err
 	}
 	if m.before, err = s.headers(m.g.open(), mail.LevelLight); err != nil {
 		return err

@@ -2,6 +2,7 @@ package imap
 
 import (
 	"context"
+	"slices"
 
 	"github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/sync/plan"
@@ -10,7 +11,8 @@ import (
 // Resolve implements engine.Writer. A message is looked for among those of the
 // target from the recorded UIDNEXT on that no row knows, by light fields and
 // size, and by body where that is not enough. If UIDVALIDITY changed since, it
-// cannot be told: FoundUnknown.
+// cannot be told: FoundUnknown; so too if of its identity no more than the
+// size is known, and a newcomer has that.
 func (a *Account) Resolve(ctx context.Context, in plan.Intent, known func(mail.Ref) bool) (plan.Found, error) {
 	wire, err := a.wireName(in.To)
 	if err != nil {
@@ -34,7 +36,11 @@ func (a *Account) resolveMessage(ctx context.Context, wire string, in plan.Inten
 	free := func(uid uint32) bool {
 		return (known == nil || !known(refOf(uid))) && !a.view(wire).mine[uid]
 	}
-	got, err := a.match(ctx, wire, t, free, []mail.Identity{in.Item.Ident})
+	want := in.Item.Ident
+	if tellsNothing(&want) && slices.ContainsFunc(t.rows, func(r row) bool { return free(r.uid) && alike(&r, &want) }) {
+		return plan.Found{State: plan.FoundUnknown, Epoch: epochOf(validity)}, nil
+	}
+	got, err := a.match(ctx, wire, t, free, []mail.Identity{want})
 	if err != nil {
 		return plan.Found{}, refusal(mail.GradeMailbox, err)
 	}
@@ -45,6 +51,11 @@ func (a *Account) resolveMessage(ctx context.Context, wire string, in plan.Inten
 		State: plan.FoundThere, At: plan.Place{Box: in.To, Ref: refOf(got[0])},
 		Epoch: epochOf(validity), Flags: t.find(got[0]).flags,
 	}, nil
+}
+
+// tellsNothing: the identity is of any message of its size.
+func tellsNothing(id *mail.Identity) bool {
+	return id.GlobalID == "" && id.Body.IsZero() && (id.Light.IsZero() || id.Light == mail.NoLightFields)
 }
 
 // resolveBox looks whether a mailbox is listed: there after IntentCreate and

@@ -50,13 +50,11 @@ func (p *permanent) storable(flags mail.FlagSet) mail.FlagSet {
 		return flags
 	case p.none:
 		return mail.FlagSet{}
-	case p.all:
+	case p.all, p.any:
+		// Some servers that say \* list only the flags that are in use.
 		return flags
-	case !p.any:
-		return flags.Intersect(p.set)
 	}
-	keywords := mail.NewFlagSet(flags.Keywords()...)
-	return flags.Minus(keywords).Intersect(p.set).Union(keywords)
+	return flags.Intersect(p.set)
 }
 
 // login makes a session and learns what it can do and how names are built.
