@@ -17,7 +17,7 @@ import (
 func headerItems(level mail.Level) *goimap.FetchOptions {
 	section := &goimap.FetchItemBodySection{Specifier: goimap.PartSpecifierHeader, Peek: true}
 	if level <= mail.LevelLight {
-		section.HeaderFields = append(slices.Clone(mail.LightFields), mail.TUIDField)
+		section.HeaderFields = slices.Concat(mail.LightFields, mail.TraceFields)
 	}
 	return &goimap.FetchOptions{UID: true, RFC822Size: true, BodySection: []*goimap.FetchItemBodySection{section}}
 }

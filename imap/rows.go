@@ -34,7 +34,7 @@ type row struct {
 	size  int64
 	gid   string
 	ident mail.Identity // haveHeader: Light, and Header where it was asked for
-	tuid  int64         // bytes of X-TUID in the header
+	tuid  int64         // bytes of TraceFields in the header
 }
 
 // item is the row as an Item.

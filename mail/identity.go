@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 	"strings"
 	"time"
 )
@@ -43,9 +44,9 @@ func ParseDigest(s string) (Digest, error) {
 // costly to learn. Each field that is known is non-zero. Two messages are the
 // same when their Body digests are equal; the other digests find candidates.
 //
-// An X-TUID header field, which mbsync leaves in every message that it
-// copies, counts for none of them but Wire: with it and without it, a message
-// is the same one.
+// The header fields that other synchronisers leave in what they copied
+// (TraceFields) count for none of them but Wire: with them and without them, a
+// message is the same one.
 type Identity struct {
 	// GlobalID is the server's own name for the message wherever it lies:
 	// EMAILID (RFC 8474) or X-GM-MSGID. Equal means the same message.
@@ -89,12 +90,14 @@ func (id Identity) Level() Level {
 }
 
 // LightFields names the header fields that a light digest covers. A server
-// can be asked for just these; X-TUID is asked for only to be left out of
-// sizes.
+// can be asked for just these; TraceFields are asked for only to be left out
+// of sizes.
 var LightFields = []string{"Date", "From", "Message-ID", "Subject", "To", "Cc"}
 
-// TUIDField is the header field that mbsync leaves in what it copied.
-const TUIDField = "X-TUID"
+// TraceFields are the header fields that other synchronisers add to a message
+// to find it again: mbsync in every copy, OfflineIMAP in what it uploads to a
+// server without UIDPLUS.
+var TraceFields = []string{"X-TUID", "X-OfflineIMAP"}
 
 // An Item is a message as one side shows it: its state there, and as much of
 // its identity as is known.
@@ -240,7 +243,7 @@ func (h *Hasher) endField() {
 		return
 	}
 	name, value, ok := splitField(f)
-	if ok && strings.EqualFold(name, TUIDField) {
+	if ok && slices.ContainsFunc(TraceFields, func(f string) bool { return strings.EqualFold(f, name) }) {
 		return
 	}
 	if ok {
@@ -284,11 +287,11 @@ func Identify(r io.Reader) (Identity, error) {
 }
 
 // IdentifyHeader reads a header, or the part of one that holds LightFields
-// and TUIDField (the answer to BODY.PEEK[HEADER.FIELDS (…)]), and gives its
-// Light digest and the number of bytes, line ends as CRLF, that X-TUID
-// fields take in it: subtract them from a size told by a server. The Header
+// and TraceFields (the answer to BODY.PEEK[HEADER.FIELDS (…)]), and gives its
+// Light digest and the number of bytes, line ends as CRLF, that TraceFields
+// take in it: subtract them from a size told by a server. The Header
 // digest given is true only when the header was whole.
-func IdentifyHeader(r io.Reader) (id Identity, tuid int64, err error) {
+func IdentifyHeader(r io.Reader) (id Identity, traces int64, err error) {
 	var count counter
 	h := NewHasher()
 	if _, err := io.Copy(io.MultiWriter(h, &count), r); err != nil {

@@ -1,0 +1,44 @@
+package mail
+
+import (
+	"strings"
+	"testing"
+)
+
+// What other synchronisers add to a header does not make another message, and
+// its bytes are told so that a server's size can be compared.
+func TestTraceFieldsDoNotCount(t *testing.T) {
+	const head, text = "From: a@example.org\r\nSubject: x\r\nMessage-ID: <1@example.org>\r\n", "\r\nbody\r\n"
+	want, err := Identify(strings.NewReader(head + text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, trace := range []string{
+		"X-TUID: abcdefghijkl\r\n",
+		"x-tuid: abcdefghijkl\r\n",
+		"X-OfflineIMAP: 4083453404-0646870626-v8.0.0\r\n",
+		"X-OfflineIMAP: 4083453404\r\n -0646870626\r\nX-TUID: abcdefghijkl\r\n",
+	} {
+		for name, header := range map[string]string{"before": trace + head, "behind": head + trace} {
+			got, err := Identify(strings.NewReader(header + text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Wire == want.Wire {
+				t.Errorf("%q %s: the exact bytes are not told apart", trace, name)
+			}
+			got.Wire = want.Wire
+			if got != want {
+				t.Errorf("%q %s: got %+v, want %+v", trace, name, got, want)
+			}
+			id, n, err := IdentifyHeader(strings.NewReader(header + "\r\n"))
+			if err != nil || id.Light != want.Light || id.Header != want.Header || n != int64(len(trace)) {
+				t.Errorf("%q %s: the header alone gives %+v and %d bytes (%v)", trace, name, id, n, err)
+			}
+		}
+	}
+	other, err := Identify(strings.NewReader("X-TUIDs: abc\r\n" + head + text))
+	if err != nil || other.Body == want.Body {
+		t.Errorf("a field of another name does not count (%v)", err)
+	}
+}
