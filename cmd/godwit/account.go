@@ -19,6 +19,9 @@ import (
 	"github.com/godwit-mail/godwit/sync/plan"
 )
 
+// The engine asks whether a side proves its root; a Maildir must.
+var _ engine.Rooted = (*maildir.Maildir)(nil)
+
 // unsupported says why an account cannot be synchronised as its
 // configuration asks; nil if it can.
 func unsupported(acc *config.Account) error {
