@@ -55,6 +55,8 @@ func startFault(ctx context.Context, ep *Endpoint, err error) error {
 		hint = `somebody on the way may be tampering; use tls = "implicit" (port 993)`
 	case errors.As(err, &bye):
 		return byeFault(bye)
+	case errors.Is(err, context.Canceled):
+		class = mail.ClassNetwork
 	case isTimeout(err):
 		class, hint = mail.ClassNetwork, `the server does not speak; if the port is 993, use tls = "implicit"`
 	case isCut(err):
@@ -79,8 +81,11 @@ func tlsFault(ctx context.Context, ep *Endpoint, err error) error {
 		otherwise = "see openssl s_client -connect " + ep.address()
 	)
 	if ctx.Err() != nil {
-		return accountFault(mail.ClassNetwork, fmt.Errorf("no safe connection with %s: %w", ep.address(), context.Cause(ctx)),
-			"the server does not answer the handshake; check port and tls")
+		hint := ""
+		if isTimeout(ctx.Err()) {
+			hint = "the server does not answer the handshake; check port and tls"
+		}
+		return accountFault(mail.ClassNetwork, fmt.Errorf("no safe connection with %s: %w", ep.address(), context.Cause(ctx)), hint)
 	}
 	switch {
 	case errors.As(err, &record) && ep.mode() == TLSStart:

@@ -9,7 +9,11 @@
 //     would break it are repaired or dropped, and what was lost that way can
 //     be asked for (TakeNoBody, TakeBadNames, Alerts, Bye, …).
 //   - A FETCH response that is handed on answers the command that waits for
-//     its message: unsolicited ones never take its place.
+//     its message, with all that it asked for: unsolicited ones never take
+//     its place. What a server spreads over several is put together.
+//   - A command does not succeed with a part of its answer: where a response
+//     that could belong to it had to be dropped (SEARCH, LIST, STATUS, FETCH
+//     without bodies, SELECT without EXISTS), its tagged OK becomes a BAD.
 //   - Memory stays bounded whatever the server sends: lines, literals held
 //     in memory, nesting and records are capped. Bodies stream.
 //   - Timeouts are about progress. A server is silent if no byte came for
@@ -34,9 +38,18 @@
 // (APPEND answered NO [TRYCREATE] or [OVERQUOTA]) makes the library close
 // its connection. When nothing else is in flight the Conn does not follow:
 // the Close that the library calls then is ignored once, and the connection
-// goes on being usable. AppendCommand.Close must be called, as always, before
-// anything else. To end a connection for certain, from any goroutine, use
-// Kill before imapclient's Close.
+// goes on being usable, though Client.State says that it was logged out.
+// AppendCommand.Close must be called, as always, before anything else. To end
+// a connection for certain, from any goroutine, use Kill before imapclient's
+// Close.
+//
+// With LITERAL+, literals of up to 1 MiB are sent without waiting for the
+// server, so that APPENDs can be pipelined: call Wait of the first after
+// Close of the last.
+//
+// COPYUID is handed on only where the server wrote both sets rising and of
+// one size: the library sorts sets, so of others it could not be told which
+// message became which. IMAP4rev2 is hidden beside IMAP4rev1.
 //
 // When reading a body fails, the library's decoder is let go while the
 // message is still open, and both would read: call Kill and wait for
