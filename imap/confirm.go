@@ -4,31 +4,37 @@ import (
 	"context"
 	"slices"
 
+	goimap "github.com/emersion/go-imap/v2"
+
 	"github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/sync/plan"
 )
 
 // Confirm implements engine.Side. A loss is sure when the UID is still absent
-// under the same UIDVALIDITY, and when since the survey no bound mailbox got a
-// message that this run did not put there, and no new mailbox appeared: either
-// could be the other half of a move. Mailboxes that were never bound are not
-// looked into, so outside is always empty.
+// under the same UIDVALIDITY, and when no message has come to a bound mailbox,
+// or to a new one, since it was surveyed or scanned, that this run did not put
+// there and that could be the same: it would be the other half of a move.
+// Mailboxes that were never bound are not looked into, so outside is always
+// empty.
 func (a *Account) Confirm(ctx context.Context, gone []plan.Gone) (sure, outside []plan.Place, err error) {
 	if len(gone) == 0 {
 		return nil, nil, nil
 	}
-	var still bool
+	var came *table
 	err = a.retry(ctx, func(s *session) error {
 		var err error
-		still, err = a.still(s)
+		came, err = a.strangers(s)
 		return err
 	})
-	if err != nil || !still {
+	if err != nil {
 		return nil, nil, refusal(mail.GradeAccount, err)
 	}
 	byBox := map[mail.BoxID][]mail.Ref{}
 	var order []mail.BoxID
 	for _, g := range gone {
+		if came.mayHold(&g.Ident) {
+			continue
+		}
 		if byBox[g.At.Box] == nil {
 			order = append(order, g.At.Box)
 		}
@@ -50,13 +56,36 @@ func (a *Account) Confirm(ctx context.Context, gone []plan.Gone) (sure, outside 
 	return sure, nil, faults
 }
 
-// still tells whether nothing arrived anywhere since the survey and the scans.
-func (a *Account) still(s *session) (bool, error) {
+// mayHold tells whether one of the rows could be the message id. Sizes are
+// compared only where nothing better is known: servers estimate them.
+func (t *table) mayHold(id *mail.Identity) bool {
+	for i := range t.rows {
+		r := &t.rows[i]
+		switch {
+		case id.GlobalID != "" && r.gid != "":
+			if id.GlobalID == r.gid {
+				return true
+			}
+		case r.have&haveHeader != 0 && !id.Light.IsZero():
+			if id.Light == r.ident.Light {
+				return true
+			}
+		case id.Size <= 0 || r.have&haveSize == 0 || r.identity().Size == id.Size:
+			return true
+		}
+	}
+	return false
+}
+
+// strangers gives what has come to the account since it was surveyed and
+// scanned and is not of this run. A row that knows nothing stands for all that
+// a mailbox might hold that cannot be looked into.
+func (a *Account) strangers(s *session) (*table, error) {
 	refused := a.refused
 	listed, err := a.list(s)
 	a.refused = refused
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	bound := map[string]bool{}
 	for _, name := range a.boxes {
@@ -64,56 +93,61 @@ func (a *Account) still(s *session) (bool, error) {
 			bound[wire] = true
 		}
 	}
+	var came table
 	for i := range listed {
 		l := &listed[i]
 		v, known := a.views[l.wire]
 		switch {
-		case l.container:
-		case !known && (l.mark.validity == 0 || l.mark.count > 0):
-			return false, nil // it was made, or renamed, meanwhile
-		case !known || !bound[l.wire]:
-		case l.mark.validity == 0 || l.mark.validity != v.validity:
-			return false, nil
-		case l.mark.next != 0 && l.mark.next == v.next:
-		default:
-			ours, err := a.onlyOurs(s, l.wire, v)
-			if err != nil || !ours {
-				return false, err
-			}
+		case l.container, known && !bound[l.wire]:
+			continue
+		case !known:
+			v = &view{validity: l.mark.validity, next: 1} // it was made, or renamed, meanwhile
+		case v.container || v.validity == 0:
+			v = &view{next: 1}
+		}
+		if l.mark.validity != 0 && l.mark.validity == v.validity && l.mark.next != 0 && l.mark.next == v.next {
+			continue
+		}
+		if err := s.arrivals(l.wire, v, &came); err != nil {
+			return nil, err
 		}
 	}
-	return true, nil
+	return &came, nil
 }
 
-// onlyOurs tells whether every message that came to a mailbox since it was
-// seen was put there by this run.
-func (a *Account) onlyOurs(s *session, wire string, v *view) (bool, error) {
-	if v.next == 0 {
-		return false, nil
-	}
+// arrivals adds the messages of a mailbox that v does not know.
+func (s *session) arrivals(wire string, v *view, came *table) error {
 	at, err := s.open(wire, false)
 	if err != nil {
 		if isLoss(err) {
-			return false, err
+			return err
 		}
-		return false, nil
-	}
-	if at.validity != v.validity {
-		return false, nil
+		came.rows = append(came.rows, row{})
+		return nil
 	}
 	if at.exists == 0 {
-		return true, nil
+		return nil
+	}
+	from := max(v.next, 1)
+	if at.validity != v.validity {
+		from = 1 // all its messages are new
 	}
 	var t table
-	if err := s.fetch(uidRange(v.next, 0), metaItems(haveFlags), t.collect); err != nil {
-		return false, err
-	}
-	for i := range t.rows {
-		if uid := t.rows[i].uid; uid >= v.next && !v.mine[uid] {
-			return false, nil
+	s.wire.TakeGlobalIDs()
+	// The first answer names also those whose headers cannot be had.
+	for _, opt := range []*goimap.FetchOptions{metaItems(haveSize), headerItems(mail.LevelLight)} {
+		if err := s.fetch(uidRange(from, 0), opt, t.collect); err != nil {
+			return err
 		}
 	}
-	return true, nil
+	t.sort()
+	t.global(s.wire.TakeGlobalIDs())
+	t.drop(func(r *row) bool { return r.uid < from || at.validity == v.validity && v.mine[r.uid] })
+	if want := s.exists(); from == 1 && uint32(len(t.rows)) < want-min(want, uint32(len(v.mine))) {
+		came.rows = append(came.rows, row{}) // some were not told of
+	}
+	came.rows = append(came.rows, t.rows...)
+	return nil
 }
 
 // absent gives those of refs that are not in the mailbox.

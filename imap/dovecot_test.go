@@ -559,6 +559,43 @@ func TestANewUIDValidityIsNoticed(t *testing.T) {
 	}
 }
 
+func TestNewMailDoesNotHoldBackLossesItCannotExplain(t *testing.T) {
+	for name, opts := range map[string][]imaptest.Option{"full": nil, "bare": {imaptest.Bare()}} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, opts...)
+			b.create("Work")
+			placed := b.put("INBOX", incoming(0, message(0)), incoming(1, message(1)), incoming(2, message(2)))
+			var gone []plan.Gone
+			for i, p := range placed {
+				gone = append(gone, plan.Gone{At: b.at("INBOX", p.Ref), Ident: p.Ident})
+				if i < 2 {
+					b.do(plan.Op{Kind: plan.OpDelete, From: gone[i].At})
+				}
+			}
+			b.survey(nil)
+			b.scan("INBOX", plan.Since{})
+			other := b.server.Client("ann")
+			for _, n := range []int{0, 7} { // one is equal to what is gone, one is not
+				text := message(n)
+				cmd := other.Append("Work", int64(len(text)), nil)
+				if _, err := io.WriteString(cmd, text); err != nil {
+					t.Fatal(err)
+				}
+				if err := cmd.Close(); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := cmd.Wait(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			sure, outside, err := b.side.Confirm(ctx, gone)
+			if err != nil || len(outside) != 0 || len(sure) != 1 || sure[0] != gone[1].At {
+				t.Errorf("sure of %v, outside %v, %v; want %v", sure, outside, err, gone[1].At)
+			}
+		})
+	}
+}
+
 func TestProbe(t *testing.T) {
 	s := imaptest.Dovecot(t, imaptest.Bare())
 	r, err := imap.Probe(ctx, optionsFor(s, "ann"))
