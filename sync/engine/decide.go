@@ -64,6 +64,9 @@ func (r *run) touched(ctx context.Context) ([]plan.Row, error) {
 		}
 		byID[row.ID] = row
 	}
+	if err := r.unseenRows(ctx, byID); err != nil {
+		return nil, err
+	}
 	out := make([]plan.Row, 0, len(byID))
 	for _, row := range byID {
 		if r.intended[row.ID] || r.asleep(row) {
@@ -77,6 +80,28 @@ func (r *run) touched(ctx context.Context) ([]plan.Row, error) {
 		return c.Row != 0 && r.rows[c.Row] == nil
 	})
 	return out, nil
+}
+
+// unseenRows adds the rows of mailboxes that could not be scanned.
+func (r *run) unseenRows(ctx context.Context, byID map[int64]plan.Row) error {
+	for i := range r.records {
+		rec := &r.records[i]
+		for _, s := range plan.Sides {
+			if rec.ID <= 0 || rec.Dormant || !r.there[rec.ID][s] || r.view[plan.SideBox{Side: s, Box: rec.ID}] == plan.Complete {
+				continue
+			}
+			rows, err := r.Index.RowsIn(ctx, rec.ID)
+			if err != nil {
+				return indexFault(err)
+			}
+			for _, row := range rows {
+				if _, ok := byID[row.ID]; !ok {
+					byID[row.ID] = row
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // asleep tells whether a row lies in a mailbox that is out of scope.
@@ -358,6 +383,14 @@ func (r *run) bindFound(ctx context.Context, in plan.Intent, found plan.Found) e
 	}
 	if in.Kind == plan.IntentPut {
 		from := s.Other()
+		if in.Item.Ident.Level() < mail.LevelBody && s == plan.Local {
+			if err := r.side[s].Identify(ctx, in.To, []mail.Ref{found.At.Ref}, mail.LevelBody, func(_ mail.Ref, id mail.Identity, err error) error {
+				in.Item.Ident = id
+				return err
+			}); err != nil {
+				return err
+			}
+		}
 		if row.At[from].IsZero() {
 			row.At[from], row.Epoch[from] = in.From, in.FromEpoch
 		}

@@ -131,6 +131,9 @@ type transfer struct {
 func (r *run) gainOnce(ctx context.Context, gains []plan.Gain) (left []plan.Gain, err error) {
 	to := gains[0].To
 	from := to.Other()
+	if err := r.recognisable(ctx, gains); err != nil {
+		return nil, err
+	}
 	t := transfer{run: r, gains: gains, byRef: map[mail.Ref]int{}, given: make([]bool, len(gains))}
 	refs := make([]mail.Ref, len(gains))
 	for i, g := range gains {
@@ -151,6 +154,41 @@ func (r *run) gainOnce(ctx context.Context, gains []plan.Gain) (left []plan.Gain
 		return nil, err
 	}
 	return t.rest(ctx, from, to, fetchErr, commitErr)
+}
+
+// recognisable learns enough of messages that go to the server for their
+// copies to be recognised there, should the answer never come. Files need
+// none of it: they bear a name.
+func (r *run) recognisable(ctx context.Context, gains []plan.Gain) error {
+	if gains[0].To == plan.Local {
+		return nil
+	}
+	level := mail.LevelBody // reading a file is cheap
+	if !r.KeepsRef[plan.Local] {
+		level = mail.LevelLight
+	}
+	byRef := map[mail.Ref]int{}
+	var refs []mail.Ref
+	for i, g := range gains {
+		if g.Item.Ident.Level() < level {
+			byRef[g.From.Ref] = i
+			refs = append(refs, g.From.Ref)
+		}
+	}
+	if len(refs) == 0 {
+		return nil
+	}
+	err := r.side[plan.Local].Identify(ctx, gains[0].From.Box, refs, level, func(ref mail.Ref, id mail.Identity, err error) error {
+		if i, ok := byRef[ref]; ok && err == nil {
+			id.GlobalID = gains[i].Item.Ident.GlobalID
+			gains[i].Item.Ident = id
+		}
+		return nil // the copy itself will meet and tell any error
+	})
+	if err != nil && (ctx.Err() != nil || mail.GradeOf(err, mail.GradeMailbox) >= mail.GradeAccount) {
+		return err
+	}
+	return nil
 }
 
 // rest sorts out what was not handed over.

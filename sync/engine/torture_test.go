@@ -16,6 +16,8 @@ import (
 
 var seeds = flag.Int("seeds", 150, "how many seeds the torture runs")
 
+var first = flag.Int("first", 0, "the first seed of the torture")
+
 // fate is what must have become of one letter.
 type fate struct {
 	box   mail.MailboxName
@@ -132,18 +134,44 @@ func (x *torture) act(m *sidetest.Memory, side plan.Side, n int, f *fate) act {
 }
 
 // live lets a round of random changes happen on both sides, and says what must
-// come of them.
-func (x *torture) live() {
+// come of them. Letters in spare are left alone: a run that was interrupted
+// may have carried over what happened to them, or not.
+func (x *torture) live(spare map[int]bool) {
 	for _, n := range slices.Sorted(maps.Keys(x.fates)) {
 		f := x.fates[n]
-		if f.gone {
+		if f.gone || spare[n] {
 			continue
 		}
 		l := x.act(x.local, plan.Local, n, f)
 		r := x.act(x.remote, plan.Remote, n, f)
+		spare[n] = true
 		x.merge(f, l, r)
 	}
+	first := x.next
 	x.arrive()
+	for n := first; n < x.next; n++ {
+		spare[n] = true
+	}
+}
+
+// interrupted is a run in which something fails, or that dies.
+func (x *torture) interrupted(t *testing.T) {
+	var f sidetest.Faults
+	mode := sidetest.Modes[x.rng.IntN(len(sidetest.Modes))]
+	f.FailAt(1+x.rng.IntN(120), mode)
+	_, err := x.try(func(o *engine.Options) {
+		o.Local = sidetest.Faulty(o.Local, &f, "local")
+		o.Remote = sidetest.Faulty(o.Remote, &f, "remote")
+		o.Index = sidetest.FaultyIndex(o.Index, &f)
+		o.Keeper = sidetest.FaultyKeeper(o.Keeper, &f)
+	})
+	if err != nil && f.Hit() == "" {
+		t.Fatalf("a run without a fault: %v\n%s", err, x.tail())
+	}
+	x.tell("run: %s", f.Hit())
+	for _, a := range x.actions() {
+		x.tell("    %s", a)
+	}
 }
 
 func (x *torture) merge(f *fate, l, r act) {
@@ -198,23 +226,37 @@ func (x *torture) tail() string {
 	return out
 }
 
+// TestTorture lets accounts live, with runs that fail or die at any step, and
+// holds what a clean run makes of it against what must have come of it.
 func TestTorture(t *testing.T) {
-	for seed := range *seeds {
+	for seed := *first; seed < *first+*seeds; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			x := newTorture(uint64(seed))
 			for round := range 12 {
-				x.live()
-				x.log = append(x.log, "run")
-				rep, err := x.try(func(o *engine.Options) {})
-				if err != nil || rep.Exit() != 0 {
-					t.Fatalf("round %d: exit %d, %v, %v\n%v\n%s", round, rep.Exit(), err, rep.Faults, x.actions(), x.tail())
-				}
-				x.check(t, round)
-				if x.rng.IntN(3) == 0 {
-					x.quiet(t)
-				}
+				x.round(t, round)
 			}
 		})
+	}
+}
+
+func (x *torture) round(t *testing.T, round int) {
+	spare := map[int]bool{}
+	x.live(spare)
+	for range x.rng.IntN(3) {
+		x.interrupted(t)
+		if x.rng.IntN(2) == 0 {
+			x.live(spare)
+		}
+	}
+	rep, err := x.try()
+	x.tell("run")
+	if err != nil || rep.Exit() != 0 {
+		pending, _ := x.index.Pending(t.Context())
+		t.Fatalf("round %d: exit %d, %v, %v, pending %+v\n%v\n%s", round, rep.Exit(), err, rep.Faults, pending, x.actions(), x.tail())
+	}
+	x.check(t, round)
+	if x.rng.IntN(3) == 0 {
+		x.quiet(t)
 	}
 }

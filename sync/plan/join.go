@@ -2,6 +2,7 @@ package plan
 
 import (
 	"slices"
+	"strconv"
 
 	"github.com/godwit-mail/godwit/mail"
 )
@@ -11,7 +12,7 @@ import (
 func (r *reconciler) joinNew() {
 	r.joinByToken()
 	for _, box := range r.boxesWithNew() {
-		local, remote := r.candidates(Local, box), r.candidates(Remote, box)
+		local, remote := r.hint(r.candidates(Local, box)), r.candidates(Remote, box)
 		if len(local) == 0 || len(remote) == 0 {
 			continue
 		}
@@ -19,6 +20,16 @@ func (r *reconciler) joinNew() {
 			r.join(&r.news[local[p[0]].index], &r.news[remote[p[1]].index])
 		}
 	}
+}
+
+// hint adds what other tools wrote into the names of files.
+func (r *reconciler) hint(cs []candidate) []candidate {
+	for i := range cs {
+		if uid := r.news[cs[i].index].Item.HintUID; uid != 0 {
+			cs[i].hint = mail.Ref(strconv.FormatUint(uint64(uid), 10))
+		}
+	}
+	return cs
 }
 
 // joinByToken pairs files that name the server's message they were placed
@@ -60,12 +71,18 @@ func (r *reconciler) boxesWithNew() []mail.BoxID {
 	return slices.Compact(ids)
 }
 
+// sameAsFar tells whether nothing that is known of two identities differs.
+func sameAsFar(a, b mail.Identity) bool {
+	header := a.Header.IsZero() || b.Header.IsZero() || a.Header == b.Header
+	return a.Size == b.Size && a.Light == b.Light && header
+}
+
 // join makes a row of two new messages that are one.
 func (r *reconciler) join(l, m *newMessage) {
 	l.taken, m.taken = true, true
 	row := r.newRow(l)
 	row.At[Remote], row.Epoch[Remote], row.Ident[Remote] = m.At, m.Epoch, m.Item.Ident
-	if m.Item.Ident.Level() < mail.LevelBody && l.Item.Ident.Level() == mail.LevelBody {
+	if m.Item.Ident.Level() < mail.LevelBody && l.Item.Ident.Level() == mail.LevelBody && sameAsFar(l.Item.Ident, m.Item.Ident) {
 		row.Ident[Remote] = l.Item.Ident
 		row.Ident[Remote].Wire = mail.Digest{}
 		row.Ident[Remote].GlobalID = m.Item.Ident.GlobalID

@@ -17,6 +17,9 @@ type candidate struct {
 	draft bool
 	// fixed: the identity is what the index remembers; it cannot be asked for.
 	fixed bool
+	// hint is the Ref on the other side that another tool wrote into the file's
+	// name; "" if there is none.
+	hint mail.Ref
 	index int // the caller's own
 }
 
@@ -27,10 +30,12 @@ type matcher struct {
 }
 
 // pair finds which of as is which of bs. Nothing is paired on less than: an
-// equal GlobalID; equal body digests; or an equal, telling header that is
-// unique among both, with agreeing sizes, and no draft. Of n and m exact
-// duplicates it pairs min(n, m). The pairs hold indexes into as and bs. While
-// asks are open, the pairs are not final.
+// equal GlobalID; equal body digests; or, for no draft, an equal, telling
+// header that is unique among both and either agreeing sizes or another
+// tool's word that it copied the one from the other (such tools write header
+// fields anew: the bytes may differ). Of n and m exact duplicates it pairs
+// min(n, m). The pairs hold indexes into as and bs. While asks are open, the
+// pairs are not final.
 func (m *matcher) pair(as, bs []candidate) [][2]int {
 	var pairs [][2]int
 	a, b := pickAll(as), pickAll(bs)
@@ -63,6 +68,9 @@ func (m *matcher) pairLight(as, bs []candidate, g group, take func(i, j int)) {
 	if !m.raiseBoth(as, bs, g, mail.LevelHeader) {
 		return
 	}
+	if telling {
+		g = takeHinted(as, bs, g, take)
+	}
 	for _, h := range groups(as, bs, g.a, g.b, func(c *candidate) mail.Digest { return c.ident.Header }) {
 		switch {
 		case bodiesKnown(as, h.a) && bodiesKnown(bs, h.b):
@@ -78,11 +86,41 @@ func (m *matcher) pairLight(as, bs []candidate, g group, take func(i, j int)) {
 // pairOne decides a group of one and one.
 func (m *matcher) pairOne(as, bs []candidate, g group, take func(i, j int)) {
 	x, y := &as[g.a[0]], &bs[g.b[0]]
-	if !x.draft && !y.draft && x.ident.Size == y.ident.Size && x.ident.Size > 0 {
+	if !x.draft && !y.draft && (x.ident.Size == y.ident.Size && x.ident.Size > 0 || hinted(x, y)) {
 		take(g.a[0], g.b[0])
 		return
 	}
 	m.compareBodies(as, bs, g, take)
+}
+
+// hinted tells whether another tool named one as the copy of the other.
+func hinted(x, y *candidate) bool {
+	return x.hint != "" && x.hint == y.at.Ref || y.hint != "" && y.hint == x.at.Ref
+}
+
+// takeHinted pairs, of messages with equal light fields, those whose headers
+// have no equal on the other side and that another tool named, and returns
+// what remains. An equal header says more than a hint, which may be of
+// another UIDVALIDITY.
+func takeHinted(as, bs []candidate, g group, take func(i, j int)) group {
+	alone := func(cs []candidate, i int, others []candidate, idx []int) bool {
+		return !cs[i].draft && !slices.ContainsFunc(idx, func(j int) bool { return others[j].ident.Header == cs[i].ident.Header })
+	}
+	rest := group{light: g.light}
+	left := slices.Clone(g.b)
+	for _, i := range g.a {
+		k := slices.IndexFunc(left, func(j int) bool {
+			return hinted(&as[i], &bs[j]) && alone(as, i, bs, g.b) && alone(bs, j, as, g.a)
+		})
+		if k < 0 {
+			rest.a = append(rest.a, i)
+			continue
+		}
+		take(i, left[k])
+		left = slices.Delete(left, k, k+1)
+	}
+	rest.b = left
+	return rest
 }
 
 func (m *matcher) compareBodies(as, bs []candidate, g group, take func(i, j int)) {

@@ -53,7 +53,9 @@ type half struct {
 	why      Reason       // why it is held, if presence is blocked
 	outside  bool
 	rejected bool
-	settle   []Ref
+	// unseen: its mailbox was not completely seen, so it may lie elsewhere.
+	unseen bool
+	settle []Ref
 }
 
 // state is a row and what both sides have of it.
@@ -130,6 +132,8 @@ func (r *reconciler) remembered(row Row, s Side) half {
 		h.presence, h.why = blocked, ReasonOutside
 	case !b.There[s]:
 		h.presence, h.why = blocked, ReasonVanished
+	case b.View[s] < Complete:
+		h.unseen = true
 	}
 	return h
 }
@@ -149,6 +153,7 @@ func (r *reconciler) note(c Change) {
 	}
 	h := &st.half[c.Side]
 	h.settle = append(h.settle, ref)
+	h.unseen = false
 	switch c.Kind {
 	case KindFlags:
 		h.flags, h.changed, h.rejected = c.Item.Flags, true, c.Rejected
@@ -178,7 +183,15 @@ func (r *reconciler) matchMoves() {
 		}
 		news := r.candidates(s, 0)
 		for _, p := range r.matcher.pair(news, wants) {
-			r.claim(r.rows[r.rowIDs[wants[p[1]].index]], &r.news[news[p[0]].index])
+			st, n := r.rows[r.rowIDs[wants[p[1]].index]], &r.news[news[p[0]].index]
+			if st.half[s].unseen {
+				// It may be a copy, or the message itself that has moved: to be
+				// decided when its mailbox can be seen.
+				n.taken = true
+				r.hold(Ref{Side: s, Kind: KindNew, At: n.At}, 0, ReasonIncomplete, "")
+				continue
+			}
+			r.claim(st, n)
 		}
 	}
 }
@@ -214,7 +227,7 @@ func (r *reconciler) matchByRef(s Side) {
 func (r *reconciler) wanting(id int64, s Side) (candidate, bool) {
 	st := r.rows[id]
 	h := &st.half[s]
-	if h.presence != gone && h.presence != lacking {
+	if h.presence != gone && h.presence != lacking && !h.unseen {
 		return candidate{}, false
 	}
 	at := st.row.At[s]

@@ -32,7 +32,7 @@ func (r *reconciler) decideNone(st *state) {
 		if h == blocked {
 			return
 		}
-		if b := r.boxes[st.row.At[s.Other()].Box]; h == lacking && st.row.State == Unbound && (b == nil || b.View[s] < Complete) {
+		if b := r.boxes[st.row.At[s.Other()].Box]; h == lacking && st.row.State == Unbound && (b == nil || b.View[s] < Complete || r.unsure(s)) {
 			// It may be there, unseen, under a new Ref.
 			r.holdAll(settle, st.row.ID, ReasonIncomplete, "")
 			return
@@ -42,7 +42,7 @@ func (r *reconciler) decideNone(st *state) {
 		return
 	}
 	for _, s := range Sides {
-		if st.half[s].presence == gone && r.blind[s] {
+		if st.half[s].presence == gone && r.unsure(s) {
 			r.holdAll(settle, st.row.ID, ReasonIncomplete, "")
 			return
 		}
@@ -64,6 +64,9 @@ func (r *reconciler) decideOne(st *state, s Side) {
 		r.regain(st, s, ReasonRejected)
 	case other.presence == gone && other.outside:
 		r.leaveOutside(st, s)
+	case other.presence == gone && r.unsure(t):
+		// It may lie, moved, in a mailbox that was not seen.
+		r.holdAll(concat(st.half[s].settle, other.settle), st.row.ID, ReasonIncomplete, "")
 	case other.presence == gone && st.half[s].moved:
 		r.remark(t, other.place, st.row.ID, ReasonMoveBeats, "moved on one side and deleted on the other: it is kept, in its new place")
 		r.regain(st, s, ReasonMoveBeats)
@@ -87,6 +90,11 @@ func (r *reconciler) decideBlocked(st *state, s Side) {
 	}
 	r.holdAll(st.half[s].settle, st.row.ID, st.half[t].why, "")
 }
+
+// unsure tells whether a message that is missing on a side may yet be there:
+// a mailbox in scope was not completely seen, or a new message there could
+// not be identified.
+func (r *reconciler) unsure(s Side) bool { return !r.sighted[s] || r.blind[s] }
 
 // record stores a row that one side keeps to itself, as that side has it now.
 func (r *reconciler) record(st *state, s Side) {
@@ -117,7 +125,7 @@ func (r *reconciler) regain(st *state, s Side, why Reason) {
 	case box.Rights[t].NoInsert:
 		r.keep(st, s, ReasonRights, "the mailbox takes no messages")
 		return
-	case box.View[t] < Complete || r.blind[t]:
+	case box.View[t] < Complete || r.unsure(t):
 		// It may be there already, unseen.
 		if len(settle) == 0 {
 			settle = []Ref{{Side: s, Kind: KindNew, At: from.place}}
@@ -141,7 +149,7 @@ func (r *reconciler) lose(st *state, s Side) {
 	box := r.boxes[st.half[s].place.Box]
 	origin := r.boxes[st.half[t].place.Box]
 	switch {
-	case origin == nil || origin.View[t] < Complete || !r.sighted[t] || r.blind[t]:
+	case origin == nil || origin.View[t] < Complete || r.unsure(t):
 		r.holdAll(settle, st.row.ID, ReasonIncomplete, "")
 	case !r.in.Policy.Lose[s]:
 		r.keep(st, s, ReasonMode, "the mode does not carry deletions to this side")

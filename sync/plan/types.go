@@ -93,7 +93,9 @@ func oneWay(to Side) Policy {
 
 // Input is all that Reconcile looks at.
 type Input struct {
-	// Rows are those named by Changes, and all that are Unbound.
+	// Rows are those named by Changes, all that are Unbound, and those that
+	// lie in a mailbox that was not completely seen (a new message may be one
+	// of them, moved).
 	Rows    []Row
 	Changes []Change
 	// Boxes are all mailboxes in scope, changed or not.
