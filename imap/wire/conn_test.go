@@ -5,13 +5,10 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
@@ -214,127 +211,6 @@ func TestUTF8Names(t *testing.T) {
 	}
 }
 
-// TestRefusedAppend checks that a connection outlives an APPEND that is
-// refused before its literal, and that others are no reason to keep it.
-func TestRefusedAppend(t *testing.T) {
-	s := &imaptest.Script{Refuse: func(cmd imaptest.Command) string {
-		if strings.HasPrefix(cmd.Args, `"Full"`) {
-			return "{tag} NO [OVERQUOTA] full\r\n"
-		}
-		return ""
-	}}
-	client, conn := connect(t, s, wire.Options{})
-	for range 2 {
-		cmd := client.Append("Full", 5, nil)
-		io.WriteString(cmd, "hello")
-		if err := cmd.Close(); err == nil {
-			t.Error("Close told of no error")
-		}
-		_, err := cmd.Wait()
-		var answer *imap.Error
-		if !errors.As(err, &answer) || answer.Code != imap.ResponseCodeOverQuota {
-			t.Errorf("Wait: %v", err)
-		}
-		survives(t, client, conn)
-	}
-	cmd := client.Append("Free", 5, nil)
-	io.WriteString(cmd, "hello")
-	if err := cmd.Close(); err != nil {
-		t.Error(err)
-	}
-	if _, err := cmd.Wait(); err != nil {
-		t.Error(err)
-	}
-	client.Close()
-	if !errors.Is(conn.Err(), net.ErrClosed) {
-		t.Errorf("after Close: %v", conn.Err())
-	}
-}
-
-// TestUnaskedLiterals appends to a server with LITERAL+: nothing waits for a
-// "+", and a refusal does no harm.
-func TestUnaskedLiterals(t *testing.T) {
-	var sizes []int
-	s := &imaptest.Script{Caps: "IMAP4rev1 LITERAL+", Handle: func(p *imaptest.Peer, cmd imaptest.Command) bool {
-		if cmd.Name != "APPEND" {
-			return false
-		}
-		sizes = append(sizes, len(cmd.Literals[0]))
-		if !strings.HasSuffix(cmd.Args, "+}") {
-			p.Send(cmd.Tag + " BAD the client waited\r\n")
-		} else if strings.HasPrefix(cmd.Args, `"Full"`) {
-			p.Send(cmd.Tag + " NO [OVERQUOTA] full\r\n")
-		} else {
-			p.Send("* 7 EXISTS\r\n" + cmd.Tag + " OK [APPENDUID 1 7] done\r\n")
-		}
-		return true
-	}}
-	client, conn := connect(t, s, wire.Options{})
-	var cmds []*imapclient.AppendCommand
-	for i, size := range []int{5, 0, 100000, 5000} {
-		cmd := client.Append([]string{"Free", "Full"}[i%2], int64(size), nil)
-		io.WriteString(cmd, strings.Repeat("x", size))
-		if err := cmd.Close(); err != nil {
-			t.Fatal(err, conn.Err())
-		}
-		cmds = append(cmds, cmd)
-	}
-	for i, cmd := range cmds {
-		_, err := cmd.Wait()
-		if full := i%2 == 1; full != (err != nil) || full && !strings.Contains(err.Error(), "full") {
-			t.Errorf("APPEND %d: %v", i, err)
-		}
-	}
-	survives(t, client, conn)
-	if !slices.Equal(sizes, []int{5, 0, 100000, 5000}) {
-		t.Errorf("the server was sent %v", sizes)
-	}
-}
-
-// TestRefusedMidway refuses an APPEND after the server asked for its literal:
-// the library sends the rest all the same, and it is no command.
-func TestRefusedMidway(t *testing.T) {
-	const text = "Z1 DELETE INBOX\r\n"
-	s := &imaptest.Script{Refuse: func(cmd imaptest.Command) string {
-		return "+ go on\r\n{tag} NO [OVERQUOTA] on second thoughts\r\n"
-	}}
-	server := s.Pipe(t)
-	conn := wire.New(server, wire.Options{})
-	client := imapclient.New(conn, nil)
-	defer conn.Kill()
-	cmd := client.Append("INBOX", int64(len(text)), nil)
-	if _, err := cmd.Wait(); err == nil { // it is answered before it was sent
-		t.Error("not refused")
-	}
-	io.WriteString(cmd, text)
-	if err := cmd.Close(); err != nil {
-		t.Error(err)
-	}
-	if n := conn.Stats().Commands; n["DELETE"] != 0 {
-		t.Errorf("commands: %v", n)
-	}
-}
-
-// TestIdleEnded lets the server end IDLE by itself: DONE is not sent.
-func TestIdleEnded(t *testing.T) {
-	s := &imaptest.Script{Answers: map[string]string{"IDLE": "+ idling\r\n* 1 EXISTS\r\n{tag} OK enough\r\n"}}
-	client, conn := connect(t, s, wire.Options{})
-	cmd, err := client.Idle()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Wait(); err != nil {
-		t.Error(err)
-	}
-	survives(t, client, conn)
-	if n := conn.Stats().Commands; n["DONE"] != 0 || n["IDLE"] != 1 {
-		t.Errorf("commands: %v", n)
-	}
-}
-
 // TestNoSecrets logs in in every way and looks for the password in the trace.
 func TestNoSecrets(t *testing.T) {
 	const secret = "tr\u00e4umerei-7 \" \\ {3}"
@@ -403,7 +279,7 @@ func TestGreetings(t *testing.T) {
 		"* CAPABILITY IMAP4rev1\r\n":           "no IMAP server",
 		"* BYE [UNAVAILABLE] come later\r\n":   "come later",
 		"* OK" + imaptest.Drop:                 "inside a line",
-		"" + imaptest.Drop:                     "EOF",
+		"" + imaptest.Drop:                     "closed the connection",
 		"\x16\x03\x01\x02\x00\x01\x00\x01\r\n": "no IMAP server",
 	} {
 		conn := wire.New((&imaptest.Script{Greeting: greeting}).Pipe(t), wire.Options{})
@@ -418,98 +294,4 @@ func TestGreetings(t *testing.T) {
 		}
 		conn.Kill()
 	}
-}
-
-// TestSilence checks when a server that says nothing is given up. The clock is
-// the bubble's: sleeping takes no time.
-func TestSilence(t *testing.T) {
-	const idle = time.Minute
-	silent := func(name string) *imaptest.Script {
-		return &imaptest.Script{Handle: func(p *imaptest.Peer, cmd imaptest.Command) bool {
-			if cmd.Name == "IDLE" {
-				p.Send("+ idling\r\n")
-				p.Line()
-				p.OK(cmd)
-				return true
-			}
-			return cmd.Name == name
-		}}
-	}
-	synctest.Test(t, func(t *testing.T) { // an answer does not come
-		client, conn := connect(t, silent("NOOP"), wire.Options{IdleTimeout: idle})
-		time.Sleep(time.Hour) // nothing is due: no harm
-		begun := time.Now()
-		if err := client.Noop().Wait(); err == nil || !errors.Is(conn.Err(), wire.ErrSilent) {
-			t.Errorf("%v, %v", err, conn.Err())
-		}
-		if d := time.Since(begun); d != idle {
-			t.Errorf("given up after %v", d)
-		}
-	})
-	synctest.Test(t, func(t *testing.T) { // IDLE owes nothing
-		client, conn := connect(t, silent(""), wire.Options{IdleTimeout: idle})
-		cmd, err := client.Idle()
-		if err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(20 * time.Minute)
-		if err := cmd.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Wait(); err != nil {
-			t.Fatal(err)
-		}
-		survives(t, client, conn)
-	})
-	synctest.Test(t, func(t *testing.T) { // a slow reader is not a silent server
-		s := &imaptest.Script{Answers: map[string]string{
-			"UID FETCH": "* 1 FETCH (UID 1 BODY[] {200000}\r\n" + strings.Repeat("x", 200000) + ")\r\n{tag} OK done\r\n"}}
-		client, conn := connect(t, s, wire.Options{IdleTimeout: idle})
-		cmd := client.Fetch(uids(1, 1), wholeBody)
-		msg := cmd.Next()
-		time.Sleep(time.Hour)
-		size := 0
-		for item := msg.Next(); item != nil; item = msg.Next() {
-			if section, ok := item.(imapclient.FetchItemDataBodySection); ok {
-				b, err := io.ReadAll(section.Literal)
-				if err != nil {
-					t.Fatal(err)
-				}
-				size = len(b)
-			}
-		}
-		if err := cmd.Close(); err != nil || size != 200000 {
-			t.Errorf("%d bytes, %v", size, err)
-		}
-		survives(t, client, conn)
-	})
-	synctest.Test(t, func(t *testing.T) { // a slow source of ours is not, either
-		client, conn := connect(t, &imaptest.Script{}, wire.Options{IdleTimeout: idle})
-		cmd := client.Append("INBOX", 10, nil)
-		io.WriteString(cmd, "01234")
-		time.Sleep(time.Hour)
-		io.WriteString(cmd, "56789")
-		cmd.Close()
-		if _, err := cmd.Wait(); err != nil {
-			t.Fatalf("%v, %v", err, conn.Err())
-		}
-	})
-	synctest.Test(t, func(t *testing.T) { // a server that takes nothing
-		ours, theirs := net.Pipe()
-		defer theirs.Close()
-		conn := wire.New(ours, wire.Options{WriteTimeout: idle, IdleTimeout: time.Hour})
-		if _, err := conn.Write([]byte("T1 NOOP\r\n")); !errors.Is(err, wire.ErrSilent) {
-			t.Errorf("Write: %v", err)
-		}
-		conn.Kill()
-	})
-	synctest.Test(t, func(t *testing.T) { // a silent greeting
-		ours, theirs := net.Pipe()
-		defer theirs.Close()
-		conn := wire.New(ours, wire.Options{IdleTimeout: idle})
-		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, wire.ErrSilent) {
-			t.Errorf("Read: %v", err)
-		}
-		conn.Kill()
-	})
 }

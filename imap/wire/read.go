@@ -86,10 +86,7 @@ func (c *Conn) step() error {
 	if errors.Is(err, io.EOF) {
 		// A clean end. With a command in flight the library makes an error
 		// of it for that command.
-		if bye := c.Bye(); bye != "" {
-			return &closedError{bye}
-		}
-		return io.EOF
+		return &closedError{c.Bye()}
 	}
 	return err
 }
@@ -115,10 +112,15 @@ func (c *Conn) grant() {
 	c.out = append(c.out, "+ \r\n"...)
 }
 
-// closedError is the clean end of a connection after a BYE.
+// closedError is the clean end of a connection, perhaps after a BYE.
 type closedError struct{ bye string }
 
-func (e *closedError) Error() string { return "the server closed the connection: " + e.bye }
+func (e *closedError) Error() string {
+	if e.bye == "" {
+		return "the server closed the connection"
+	}
+	return "the server closed the connection: " + e.bye
+}
 
 func (e *closedError) Unwrap() error { return io.EOF }
 

@@ -108,8 +108,40 @@ func survives(t *testing.T, client *imapclient.Client, conn *wire.Conn) {
 // TestOddResponses sends what the library dies of, or worse, where a response
 // may come, and checks that both the command and the connection live on.
 func TestOddResponses(t *testing.T) {
+	for name, raw := range oddResponses() {
+		t.Run(name, func(t *testing.T) { oddResponse(t, raw, strings.Contains(name, "fetch ")) })
+	}
+}
+
+// oddResponse sends raw in the answers to two commands. lost says that it could
+// have been a part of the answer to a FETCH.
+func oddResponse(t *testing.T, raw string, lost bool) {
+	s := &imaptest.Script{Answers: map[string]string{
+		"NOOP":  raw + "{tag} OK done\r\n",
+		"CHECK": "{tag} OK done\r\n",
+		"UID FETCH": "* 1 FETCH (UID 1 FLAGS (\\Seen))\r\n" + raw +
+			"* 2 FETCH (UID 2 FLAGS ())\r\n{tag} OK done\r\n",
+	}}
+	client, conn := connect(t, s, wire.Options{})
+	if _, err := client.Select("INBOX", nil).Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Noop().Wait(); err != nil {
+		t.Fatalf("NOOP: %v (%v)", err, conn.Err())
+	}
+	msgs, err := collect(client.Fetch(uids(1, 9), allFlags))
+	if lost != (err != nil) {
+		t.Errorf("UID FETCH: %v", err)
+	}
+	if len(msgs) < 2 || len(msgs) > 3 {
+		t.Errorf("messages: %q", msgs)
+	}
+	survives(t, client, conn)
+}
+
+func oddResponses() map[string]string {
 	deep := strings.Repeat("(", 5000)
-	for name, raw := range map[string]string{
+	return map[string]string{
 		"unknown response":            "* XFOO bar (baz \"q\" {3}\r\nabc) \r\n",
 		"unknown, ends like literal":  "* OK see {12}\r\n",
 		"no text":                     "* OK\r\n* OK \r\n* NO\r\n* BAD  \r\n",
@@ -162,30 +194,5 @@ func TestOddResponses(t *testing.T) {
 		"myrights":                    "* MYRIGHTS INBOX lrs\r\n* MYRIGHTS INBOX\r\n* MYRIGHTS\r\n",
 		"unasked body":                "* 1 FETCH (UID 1 BODY[] {5}\r\nabcde)\r\n",
 		"unasked body with tag in it": "* 1 FETCH (UID 1 BODY[] {11}\r\nT2 OK done\n)\r\n",
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := &imaptest.Script{Answers: map[string]string{
-				"NOOP":  raw + "{tag} OK done\r\n",
-				"CHECK": "{tag} OK done\r\n",
-				"UID FETCH": "* 1 FETCH (UID 1 FLAGS (\\Seen))\r\n" + raw +
-					"* 2 FETCH (UID 2 FLAGS ())\r\n{tag} OK done\r\n",
-			}}
-			client, conn := connect(t, s, wire.Options{})
-			if _, err := client.Select("INBOX", nil).Wait(); err != nil {
-				t.Fatal(err)
-			}
-			if err := client.Noop().Wait(); err != nil {
-				t.Fatalf("NOOP: %v (%v)", err, conn.Err())
-			}
-			msgs, err := collect(client.Fetch(uids(1, 9), allFlags))
-			lost := strings.Contains(name, "fetch ") // it could have been part of the answer
-			if lost != (err != nil) {
-				t.Errorf("UID FETCH: %v", err)
-			}
-			if len(msgs) < 2 || len(msgs) > 3 {
-				t.Errorf("messages: %q", msgs)
-			}
-			survives(t, client, conn)
-		})
 	}
 }
