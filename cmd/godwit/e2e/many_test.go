@@ -138,7 +138,7 @@ func onDisk(box string) string {
 		var out strings.Builder
 		for k := range len(level) {
 			switch {
-			case k == 0 && (level[0] == '.' || slices.Contains([]string{"cur", "new", "tmp", "dovecot-keywords"}, strings.ToLower(level))),
+			case k == 0 && (level[0] == '.' || slices.Contains([]string{"cur", "new", "tmp", "dovecot-keywords"}, level)),
 				level[k] == '%' && escape.MatchString(level[k:min(k+3, len(level))]), level == "%-" && k == 0:
 				fmt.Fprintf(&out, "%%%02X", level[k])
 			default:
