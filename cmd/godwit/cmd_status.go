@@ -85,6 +85,15 @@ func (a *app) statusAccount(ctx context.Context, acc *config.Account) error {
 		a.out.line("  error: %s", e)
 	}
 	a.statusTable(s)
+	a.statusWaiting(acc, s)
+	for _, h := range s.last.Hints {
+		a.out.line("  to do: %s", h)
+	}
+	return nil
+}
+
+// statusWaiting tells what is held, pending and declined.
+func (a *app) statusWaiting(acc *config.Account, s *state) {
 	names := map[mail.BoxID]string{}
 	for _, b := range s.boxes {
 		names[b.Box.ID] = boxName(b.Box)
@@ -95,16 +104,12 @@ func (a *app) statusAccount(ctx context.Context, acc *config.Account) error {
 		a.out.line("  held: %s from %s, for %s: godwit sync %s --accept-deletes carries them out, --reject-deletes undoes them",
 			count(h.n, "deletion"), names[box], ageText(a.now().Sub(h.since)), acc.Name)
 	}
-	for _, p := range s.pending {
-		a.out.line("  pending: %s: %s message %s, for %s: %s", names[p.At.Box], p.Side, p.Kind, ageText(a.now().Sub(p.Since)), pendingText(p))
+	for _, p := range pendingGroups(s.pending) {
+		a.out.line("  pending: %s in %s, for %s: %s", count(p.n, "change"), names[p.box], ageText(a.now().Sub(p.since)), p.text)
 	}
 	for _, d := range s.declines {
 		a.out.line("  declined: %s: %s takes no %s: %s", names[d.Box], sideName(d.Side), d.What, d.Text)
 	}
-	for _, h := range s.last.Hints {
-		a.out.line("  to do: %s", h)
-	}
-	return nil
 }
 
 func readState(ctx context.Context, acc *config.Account) (*state, error) {
@@ -129,9 +134,11 @@ func readState(ctx context.Context, acc *config.Account) (*state, error) {
 	if s.held, err = index.Held(ctx); err != nil {
 		return nil, err
 	}
-	if s.pending, err = index.Pending(ctx); err != nil {
+	pending, err := index.Pending(ctx)
+	if err != nil {
 		return nil, err
 	}
+	s.pending = withoutHeld(pending, s.held)
 	s.declines, err = index.Declines(ctx)
 	return s, err
 }
@@ -159,12 +166,14 @@ func (a *app) statusTable(s *state) {
 	if len(s.boxes) == 0 {
 		return
 	}
+	pending := pendingByBox(s.pending)
 	width := len("mailbox")
 	for _, b := range s.boxes {
 		width = max(width, len([]rune(boxName(b.Box))))
 	}
 	a.out.line("  %-*s  %9s  %9s", width, "mailbox", "here", "server")
 	for _, b := range s.boxes {
+		b.Pending = pending[b.Box.ID]
 		a.out.line("  %-*s  %9d  %9d%s", width, boxName(b.Box), b.Box.Side[plan.Local].Known, b.Box.Side[plan.Remote].Known, boxNotes(b))
 	}
 }
@@ -216,11 +225,50 @@ func sideName(s plan.Side) string {
 	return "the server"
 }
 
-func pendingText(p plan.Pending) string {
-	if p.Text != "" {
-		return p.Text
+// withoutHeld leaves out what is pending only because it is held.
+func withoutHeld(pending []plan.Pending, held []plan.Held) []plan.Pending {
+	rows := map[int64]bool{}
+	for _, h := range held {
+		rows[h.Row] = true
 	}
-	return string(p.Why)
+	return slices.DeleteFunc(pending, func(p plan.Pending) bool { return p.Row != 0 && rows[p.Row] })
+}
+
+func pendingByBox(pending []plan.Pending) map[mail.BoxID]int {
+	out := map[mail.BoxID]int{}
+	for _, p := range pending {
+		out[p.At.Box]++
+	}
+	return out
+}
+
+// A pendingGroup is changes of one mailbox that wait for one reason.
+type pendingGroup struct {
+	box   mail.BoxID
+	text  string
+	n     int
+	since time.Time
+}
+
+// pendingGroups are in the order in which they first come.
+func pendingGroups(pending []plan.Pending) []pendingGroup {
+	var out []pendingGroup
+	for _, p := range pending {
+		text := p.Text
+		if text == "" {
+			text = string(p.Why)
+		}
+		i := slices.IndexFunc(out, func(g pendingGroup) bool { return g.box == p.At.Box && g.text == text })
+		if i < 0 {
+			i = len(out)
+			out = append(out, pendingGroup{box: p.At.Box, text: text, since: p.Since})
+		}
+		out[i].n++
+		if p.Since.Before(out[i].since) {
+			out[i].since = p.Since
+		}
+	}
+	return out
 }
 
 type heldBox struct {
@@ -247,11 +295,11 @@ func (a *app) statusObjects(acc *config.Account, s *state) {
 	if s.ran {
 		all.LastRun, all.LastExit = s.last.Ended.Format(time.RFC3339), &s.last.Exit
 	}
-	held := heldByBox(s.held)
+	held, pending := heldByBox(s.held), pendingByBox(s.pending)
 	for _, b := range s.boxes {
 		c := &statusCounts{
 			Here: b.Box.Side[plan.Local].Known, There: b.Box.Side[plan.Remote].Known,
-			Waiting: b.Pending, HeldNow: b.Held, Refused: b.Declined, Dormant: b.Box.Dormant,
+			Waiting: pending[b.Box.ID], HeldNow: b.Held, Refused: b.Declined, Dormant: b.Box.Dormant,
 		}
 		for _, side := range plan.Sides {
 			if b.Box.Side[side].Missing {

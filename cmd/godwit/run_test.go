@@ -267,3 +267,18 @@ func TestEveryModeHasItsPolicy(t *testing.T) {
 		}
 	}
 }
+
+func TestPendingIsGrouped(t *testing.T) {
+	early, late := time.Unix(1000, 0), time.Unix(2000, 0)
+	pending := []plan.Pending{
+		{At: plan.Place{Box: 1, Ref: "1"}, Why: plan.ReasonError, Text: "no", Since: late},
+		{At: plan.Place{Box: 1, Ref: "2"}, Why: plan.ReasonError, Text: "no", Since: early},
+		{At: plan.Place{Box: 2, Ref: "1"}, Why: plan.ReasonNotYet, Since: late},
+		{At: plan.Place{Box: 1, Ref: "3"}, Why: plan.ReasonGuard, Row: 7, Since: late},
+	}
+	got := pendingGroups(withoutHeld(pending, []plan.Held{{Row: 7, Box: 1}}))
+	want := []pendingGroup{{box: 1, text: "no", n: 2, since: early}, {box: 2, text: "not-yet", n: 1, since: late}}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
