@@ -65,17 +65,17 @@ func TestLongSearch(t *testing.T) {
 func TestSpoiledAnswers(t *testing.T) {
 	s := &imaptest.Script{Answers: map[string]string{
 		"UID SEARCH": "* SEARCH 1 2 x 4\r\n{tag} OK done\r\n",
-		"LIST":       "* LIST () \"/\" a\r\n* LIST () \"/\r\n{tag} OK done\r\n",
+		"STATUS":     "* STATUS x (MESSAGES 1\r\n{tag} OK done\r\n",
 		"SELECT":     "* FLAGS ()\r\n{tag} OK done\r\n",
 		"NAMESPACE":  "* NAMESPACE ((\"\"\r\n{tag} OK done\r\n",
 		"NOOP":       "{tag} WHAT\r\n",
 	}}
 	client, _ := connect(t, s, wire.Options{})
 	_, search := client.UIDSearch(&imap.SearchCriteria{}, nil).Wait()
-	_, list := client.List("", "*", nil).Collect()
+	_, status := client.Status("x", &imap.StatusOptions{NumMessages: true}).Wait()
 	_, selected := client.Select("INBOX", nil).Wait()
 	_, namespace := client.Namespace().Wait()
-	for name, err := range map[string]error{"SEARCH": search, "LIST": list, "SELECT": selected,
+	for name, err := range map[string]error{"SEARCH": search, "STATUS": status, "SELECT": selected,
 		"NAMESPACE": namespace, "NOOP": client.Noop().Wait()} {
 		var answer *imap.Error
 		if !errors.As(err, &answer) || answer.Type != imap.StatusResponseTypeBad {
@@ -88,7 +88,7 @@ func TestSpoiledAnswers(t *testing.T) {
 func TestRecords(t *testing.T) {
 	s := &imaptest.Script{Caps: "IMAP4rev1 IMAP4rev2 MOVE", Answers: map[string]string{
 		"EXAMINE": "* 1 EXISTS\r\n* OK [MAILBOXID (F1)] x\r\n* OK [NOMODSEQ] x\r\n* NO [UIDNOTSTICKY] x\r\n{tag} OK [READ-ONLY] done\r\n",
-		"LIST":    "* LIST () \"/\" \"A&B\"\r\n* LIST () \"/\" \"Entw&APw-rfe\"\r\n* LIST () NIL {3}\r\nx]y\r\n{tag} OK done\r\n",
+		"LIST":    "* LIST () \"/\" \"A&B\"\r\n* LIST () \"/\" \"Entw&APw-rfe\"\r\n* LIST () NIL {3}\r\nx]y\r\n* LIST () \"/\" \"a\"b\"\r\n{tag} OK done\r\n",
 		"STATUS":  "* STATUS x (MESSAGES 3 MAILBOXID (F2))\r\n{tag} OK [ALERT] hear, hear\r\n",
 		"UID FETCH": "* 1 FETCH (UID 1 FLAGS () INTERNALDATE \" 1-Feb-2020 00:00:00 +0000\" RFC822.SIZE 5 EMAILID (M1))\r\n" +
 			"* 2 FETCH (EMAILID NIL RFC822.SIZE 5 UID 2)\r\n{tag} OK done\r\n",
@@ -112,7 +112,7 @@ func TestRecords(t *testing.T) {
 	if err != nil || len(boxes) != 2 || boxes[0].Mailbox != "Entwürfe" || boxes[1].Mailbox != "x]y" {
 		t.Errorf("LIST: %v %v", boxes, err)
 	}
-	if names := conn.TakeBadNames(); !slices.Equal(names, []string{"A&B"}) {
+	if names := conn.TakeBadNames(); !slices.Equal(names, []string{"A&B", `() "/" "a"b"`}) {
 		t.Errorf("bad names: %q", names)
 	}
 	if _, err := client.Status("x", &imap.StatusOptions{NumMessages: true}).Wait(); err != nil {

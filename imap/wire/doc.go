@@ -12,8 +12,9 @@
 //     its message, with all that it asked for: unsolicited ones never take
 //     its place. What a server spreads over several is put together.
 //   - A command does not succeed with a part of its answer: where a response
-//     that could belong to it had to be dropped (SEARCH, LIST, STATUS, FETCH
-//     without bodies, SELECT without EXISTS), its tagged OK becomes a BAD.
+//     that could belong to it had to be dropped (SEARCH, STATUS, FETCH without
+//     bodies, SELECT without EXISTS), its tagged OK becomes a BAD. Mailboxes
+//     that LIST could not name are told by TakeBadNames.
 //   - Memory stays bounded whatever the server sends: lines, literals held
 //     in memory, nesting and records are capped. Bodies stream.
 //   - Timeouts are about progress. A server is silent if no byte came for

@@ -99,7 +99,8 @@ func (c *Conn) TakeNoBody() map[uint32]string { return take(c, &c.noBody) }
 
 // TakeBadNames gives the names of mailboxes, as the server spelled them, that
 // LIST named since the last call and that are not valid modified UTF-7: no
-// command can be sure to name them, so the library never saw them.
+// command can be sure to name them, so the library never saw them. Of a LIST
+// response that could not be understood at all, it is the whole rest.
 func (c *Conn) TakeBadNames() []string { return take(c, &c.badNames) }
 
 // TakeModified gives the sets of UIDs (or sequence numbers), in IMAP's

@@ -142,9 +142,16 @@ func (c *Conn) untagged(k *cursor) error {
 		return nil
 	}
 	mark := len(c.out)
+	whole := ""
+	if name == "LIST" {
+		whole = tidy(string(k.rest()))
+	}
 	err := c.data(name, k)
 	if errors.Is(err, errMalformed) {
 		c.out = c.out[:mark]
+		if name == "LIST" {
+			noteText(c, &c.badNames, whole, maxNames)
+		}
 		c.lost(name)
 		err = k.abandon()
 	}
@@ -157,8 +164,10 @@ func (c *Conn) lost(name string) {
 	switch name {
 	case "SEARCH", "ESEARCH":
 		c.spoil(why, "SEARCH", "UID SEARCH")
-	case "LIST", "STATUS":
-		c.spoil(why, "LIST", "STATUS")
+	case "LIST":
+		// One mailbox is lost, and noted; the others are not.
+	case "STATUS":
+		c.spoil(why, "STATUS") // LIST gives the mailbox without it
 	case "FETCH":
 		c.mu.Lock()
 		defer c.mu.Unlock()
