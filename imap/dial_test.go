@@ -316,3 +316,36 @@ func TestLoginCancelled(t *testing.T) {
 		t.Errorf("login: %v", err)
 	}
 }
+
+// TestDialDovecot connects to a real server in each way, and sends it what
+// only a real one can judge: an odd password, literals unasked, a refusal.
+func TestDialDovecot(t *testing.T) {
+	server := imaptest.Dovecot(t, imaptest.WithTLS())
+	for _, ep := range []Endpoint{
+		{Port: server.TLSPort, TLS: TLSImplicit, CAFile: server.CAFile},
+		{Port: server.Port, TLS: TLSStart, CAFile: server.CAFile},
+		{Port: server.Port, TLS: TLSNone},
+	} {
+		ep.Host = server.Host
+		_, err := try(ep, "wröng \"\\")
+		wantFault(t, err, mail.ClassAuth, "check username and password")
+		l, err := try(ep, imaptest.Password)
+		if err != nil {
+			t.Fatal(ep.TLS, err)
+		}
+		for range 3 {
+			for box, want := range map[string]bool{"INBOX": true, "Missing": false} {
+				cmd := l.client.Append(box, 9, nil)
+				io.WriteString(cmd, "A: b\r\n\r\nc")
+				cmd.Close()
+				if _, err := cmd.Wait(); want != (err == nil) {
+					t.Errorf("%s: APPEND to %s: %v, %v", ep.TLS, box, err, l.wire.Err())
+				}
+			}
+		}
+		if err := l.client.Noop().Wait(); err != nil {
+			t.Error(err)
+		}
+		l.close()
+	}
+}
