@@ -53,6 +53,9 @@ type run struct {
 	there   map[mail.BoxID][2]bool
 	survey  [2]map[mail.MailboxName]plan.Box
 	removes []plan.FolderOp
+	// notFollowed are mailboxes whose rename on that side could not be
+	// carried over.
+	notFollowed map[mail.BoxID]plan.Side
 
 	view      map[plan.SideBox]plan.View
 	scanned   map[plan.SideBox]plan.Scanned
@@ -96,19 +99,20 @@ type declineKey struct {
 func newRun(o Options) *run {
 	return &run{
 		Options: o, side: [2]Writer{o.Local, o.Remote},
-		there:     map[mail.BoxID][2]bool{},
-		view:      map[plan.SideBox]plan.View{},
-		scanned:   map[plan.SideBox]plan.Scanned{},
-		full:      map[plan.SideBox]bool{},
-		unsettled: map[plan.SideBox]bool{},
-		reset:     map[plan.SideBox]bool{},
-		unknown:   map[plan.SideBox]map[mail.Ref]bool{},
-		intended:  map[int64]bool{},
-		rows:      map[int64]*plan.Row{},
-		dropped:   map[int64]bool{},
-		was:       map[pendingKey]plan.Pending{},
-		holding:   map[int64]plan.Held{},
-		decline:   map[declineKey]bool{},
+		there:       map[mail.BoxID][2]bool{},
+		view:        map[plan.SideBox]plan.View{},
+		scanned:     map[plan.SideBox]plan.Scanned{},
+		full:        map[plan.SideBox]bool{},
+		unsettled:   map[plan.SideBox]bool{},
+		notFollowed: map[mail.BoxID]plan.Side{},
+		reset:       map[plan.SideBox]bool{},
+		unknown:     map[plan.SideBox]map[mail.Ref]bool{},
+		intended:    map[int64]bool{},
+		rows:        map[int64]*plan.Row{},
+		dropped:     map[int64]bool{},
+		was:         map[pendingKey]plan.Pending{},
+		holding:     map[int64]plan.Held{},
+		decline:     map[declineKey]bool{},
 	}
 }
 

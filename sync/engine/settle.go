@@ -67,7 +67,7 @@ func (r *run) settleRun(ctx context.Context, whole bool) error {
 	pendingBoxes := r.takePending(&st)
 	r.takeHeld(&st)
 	for i := range r.records {
-		rec := r.records[i]
+		rec := r.toStore(r.records[i])
 		if rec.ID <= 0 || rec.Dormant && sameRecord(rec, r.stored[rec.ID]) || r.there[rec.ID] == [2]bool{} && !rec.Dormant {
 			continue
 		}

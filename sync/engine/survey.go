@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
@@ -53,18 +52,40 @@ func (r *run) renames(ctx context.Context, boxes [2][]plan.Box) error {
 	proved := map[plan.Rename]bool{}
 	for _, c := range plan.RenameCandidates(r.records, boxes) {
 		ok, err := r.sameMailbox(ctx, c)
-		if err != nil {
+		switch {
+		case err != nil && (ctx.Err() != nil || mail.GradeOf(err, mail.GradeMailbox) >= mail.GradeAccount):
 			return err
-		}
-		if ok {
+		case err != nil:
+			r.fault(c.Side, c.To, fmt.Errorf("mailbox %s: %w", c.To, err), false)
+			in.Undecided = append(in.Undecided, c)
+		case ok:
 			proved[c] = true
 		}
 	}
+	in.Undecided = append(in.Undecided, r.withParents(proved, in.Undecided)...)
 	for _, s := range plan.Sides {
 		in.Renamed[s] = oneToOne(proved, s)
 	}
 	fp := plan.Folders(in)
 	return r.takeFolders(ctx, &fp)
+}
+
+// withParents takes out of proved, and returns, what lies below a mailbox that
+// is undecided: it is renamed with its parent, or not at all.
+func (r *run) withParents(proved map[plan.Rename]bool, undecided []plan.Rename) []plan.Rename {
+	var out []plan.Rename
+	for p := range proved {
+		for _, u := range undecided {
+			if p.Side == u.Side && r.record(p.Box).Side[p.Side].Name.Within(r.record(u.Box).Side[u.Side].Name) {
+				out = append(out, p)
+				break
+			}
+		}
+	}
+	for _, p := range out {
+		delete(proved, p)
+	}
+	return out
 }
 
 // oneToOne leaves out what is proved of two.
@@ -84,9 +105,6 @@ func oneToOne(proved map[plan.Rename]bool, s plan.Side) map[mail.BoxID]mail.Mail
 	}
 	return out
 }
-
-// errEnough ends a scan that has seen enough.
-var errEnough = errors.New("seen enough")
 
 // renameBox is a number for a mailbox that is looked at before it has one.
 const renameBox mail.BoxID = -1 << 40
@@ -116,11 +134,8 @@ func (r *run) sameMailbox(ctx context.Context, c plan.Rename) (bool, error) {
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, errEnough) {
-		if mail.GradeOf(err, mail.GradeMailbox) >= mail.GradeAccount || ctx.Err() != nil {
-			return false, err
-		}
-		return false, nil
+	if err != nil {
+		return false, err
 	}
 	fewer := min(seen, len(sizes))
 	if fewer == 0 {
@@ -177,7 +192,14 @@ func (r *run) doFolders(ctx context.Context, fp *plan.FolderPlan) error {
 		case plan.FolderCreate:
 			err = r.createBox(ctx, rec, op)
 		case plan.FolderRename:
-			err = r.renameBox(ctx, rec, op)
+			if r.parentFailed(op) {
+				r.notFollowed[rec.ID] = op.Side.Other() // with its parent, next time
+				continue
+			}
+			if err = r.renameBox(ctx, rec, op); err != nil {
+				// The index keeps the old name, so that the rename is seen again.
+				r.notFollowed[rec.ID] = op.Side.Other()
+			}
 		case plan.FolderRemove:
 			r.removes = append(r.removes, op)
 		}
@@ -199,6 +221,17 @@ func (r *run) doFolders(ctx context.Context, fp *plan.FolderPlan) error {
 		}
 	}
 	return nil
+}
+
+// parentFailed tells whether a parent of the mailbox should have been renamed
+// first and was not: the mailbox goes with it.
+func (r *run) parentFailed(op plan.FolderOp) bool {
+	for id, s := range r.notFollowed {
+		if rec := r.record(id); s == op.Side.Other() && rec != nil && op.Name.Within(rec.Side[op.Side].Name) {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *run) createBox(ctx context.Context, rec *plan.BoxRecord, op plan.FolderOp) error {
@@ -278,7 +311,7 @@ func (r *run) saveRecords(ctx context.Context) error {
 	var s plan.Settlement
 	var at []int
 	for i := range r.records {
-		rec := r.records[i]
+		rec := r.toStore(r.records[i])
 		if rec.ID > 0 && sameRecord(rec, r.stored[rec.ID]) {
 			continue
 		}
@@ -299,13 +332,21 @@ func (r *run) saveRecords(ctx context.Context) error {
 		was := r.records[i].ID
 		r.there[s.Boxes[k].ID] = r.there[was]
 		known := [2]int{r.records[i].Side[0].Known, r.records[i].Side[1].Known}
-		r.records[i] = *s.Boxes[k]
+		r.stored[s.Boxes[k].ID] = *s.Boxes[k]
+		r.records[i].ID = s.Boxes[k].ID
 		for _, side := range plan.Sides {
 			r.records[i].Side[side].Known = known[side]
 		}
-		r.stored[r.records[i].ID] = r.records[i]
 	}
 	return nil
+}
+
+// toStore is a record as the index is to have it.
+func (r *run) toStore(rec plan.BoxRecord) plan.BoxRecord {
+	if s, failed := r.notFollowed[rec.ID]; failed {
+		rec.Side[s].Name = r.stored[rec.ID].Side[s].Name
+	}
+	return rec
 }
 
 // sameRecord compares what is stored; Known is counted, not stored.
@@ -382,13 +423,13 @@ func (r *run) unbindBox(ctx context.Context, rec *plan.BoxRecord, s plan.Side) e
 	if r.DryRun || len(st.Put)+len(st.Drop) == 0 {
 		return nil
 	}
-	h := *rec
+	h := r.toStore(*rec)
 	h.Side[s].Cursor, h.Side[s].Epoch, h.Side[s].Next = "", "", 0
 	st.Boxes = []*plan.BoxRecord{&h}
 	if err := r.settle(ctx, &st); err != nil {
 		return err
 	}
 	rec.Side[s].Cursor, rec.Side[s].Epoch, rec.Side[s].Next = "", "", 0
-	r.stored[rec.ID] = *rec
+	r.stored[rec.ID] = h
 	return nil
 }

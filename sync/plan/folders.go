@@ -15,7 +15,10 @@ type FolderInput struct {
 	Scope func(mail.MailboxName, mail.Role) bool
 	// Renamed are the mailboxes that are proved to have another name now, a side.
 	Renamed [2]map[mail.BoxID]mail.MailboxName
-	Policy  Policy
+	// Undecided are renames that could not be looked into: neither name is
+	// touched in this run.
+	Undecided []Rename
+	Policy    Policy
 	// Accept and Reject are the user's word on mailboxes that are held.
 	Accept, Reject bool
 	// Refill makes every mailbox that is missing on one side again (adoption).
@@ -142,6 +145,11 @@ func (f *folders) known(rec BoxRecord) {
 		return
 	}
 	for _, s := range Sides {
+		if f.undecided(s, func(c Rename) bool { return c.Box == rec.ID }) {
+			return
+		}
+	}
+	for _, s := range Sides {
 		t := s.Other()
 		switch {
 		case renamed[s] && !renamed[t] && there[t] && rec.Side[t].Name != rec.Side[s].Name:
@@ -152,6 +160,10 @@ func (f *folders) known(rec BoxRecord) {
 			f.vanished(k, s)
 		}
 	}
+}
+
+func (f *folders) undecided(s Side, is func(Rename) bool) bool {
+	return slices.ContainsFunc(f.in.Undecided, func(c Rename) bool { return c.Side == s && is(c) })
 }
 
 // refresh takes over what the survey tells of a mailbox that is there.
@@ -177,8 +189,8 @@ func (f *folders) follow(k int, s Side) {
 	t := s.Other()
 	rec := &f.plan.Records[k]
 	to := rec.Side[s].Name
-	if !f.in.Policy.Create[t] || f.seen[t][to] != nil && !f.seen[t][to].Container {
-		return // the names differ from now on
+	if !f.in.Policy.Create[t] || f.seen[t][to] != nil {
+		return // forbidden, or the name is taken: the names differ from now on
 	}
 	f.plan.Ops = append(f.plan.Ops, FolderOp{Kind: FolderRename, Side: t, Record: k, Name: rec.Side[t].Name, To: to})
 }
@@ -213,7 +225,7 @@ func (f *folders) unknown() {
 	names := map[mail.MailboxName]bool{}
 	for _, s := range Sides {
 		for name, b := range f.seen[s] {
-			if !b.Container && !f.used[s][name] {
+			if !b.Container && !f.used[s][name] && !f.undecided(s, func(c Rename) bool { return c.To == name }) {
 				names[name] = true
 			}
 		}

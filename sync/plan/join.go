@@ -2,7 +2,6 @@ package plan
 
 import (
 	"slices"
-	"strconv"
 
 	"github.com/godwit-mail/godwit/mail"
 )
@@ -12,7 +11,7 @@ import (
 func (r *reconciler) joinNew() {
 	r.joinByToken()
 	for _, box := range r.boxesWithNew() {
-		local, remote := r.hint(r.candidates(Local, box)), r.candidates(Remote, box)
+		local, remote := r.candidates(Local, box), r.candidates(Remote, box)
 		if len(local) == 0 || len(remote) == 0 {
 			continue
 		}
@@ -20,16 +19,6 @@ func (r *reconciler) joinNew() {
 			r.join(&r.news[local[p[0]].index], &r.news[remote[p[1]].index])
 		}
 	}
-}
-
-// hint adds what other tools wrote into the names of files.
-func (r *reconciler) hint(cs []candidate) []candidate {
-	for i := range cs {
-		if uid := r.news[cs[i].index].Item.HintUID; uid != 0 {
-			cs[i].hint = mail.Ref(strconv.FormatUint(uint64(uid), 10))
-		}
-	}
-	return cs
 }
 
 // joinByToken pairs files that name the server's message they were placed

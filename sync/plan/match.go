@@ -17,9 +17,6 @@ type candidate struct {
 	draft bool
 	// fixed: the identity is what the index remembers; it cannot be asked for.
 	fixed bool
-	// hint is the Ref on the other side that another tool wrote into the file's
-	// name; "" if there is none.
-	hint mail.Ref
 	index int // the caller's own
 }
 
@@ -31,11 +28,10 @@ type matcher struct {
 
 // pair finds which of as is which of bs. Nothing is paired on less than: an
 // equal GlobalID; equal body digests; or, for no draft, an equal, telling
-// header that is unique among both and either agreeing sizes or another
-// tool's word that it copied the one from the other (such tools write header
-// fields anew: the bytes may differ). Of n and m exact duplicates it pairs
-// min(n, m). The pairs hold indexes into as and bs. While asks are open, the
-// pairs are not final.
+// header that is unique among both, with agreeing sizes, where white space in
+// the header does not count. Of n and m exact duplicates it pairs min(n, m).
+// The pairs hold indexes into as and bs. While asks are open, the pairs are
+// not final.
 func (m *matcher) pair(as, bs []candidate) [][2]int {
 	var pairs [][2]int
 	a, b := pickAll(as), pickAll(bs)
@@ -69,7 +65,7 @@ func (m *matcher) pairLight(as, bs []candidate, g group, take func(i, j int)) {
 		return
 	}
 	if telling {
-		g = takeHinted(as, bs, g, take)
+		g = takeAlike(as, bs, g, take)
 	}
 	for _, h := range groups(as, bs, g.a, g.b, func(c *candidate) mail.Digest { return c.ident.Header }) {
 		switch {
@@ -86,40 +82,56 @@ func (m *matcher) pairLight(as, bs []candidate, g group, take func(i, j int)) {
 // pairOne decides a group of one and one.
 func (m *matcher) pairOne(as, bs []candidate, g group, take func(i, j int)) {
 	x, y := &as[g.a[0]], &bs[g.b[0]]
-	if !x.draft && !y.draft && (x.ident.Size == y.ident.Size && x.ident.Size > 0 || hinted(x, y)) {
-		take(g.a[0], g.b[0])
-		return
+	if !x.draft && !y.draft {
+		if x.ident.Size == y.ident.Size && x.ident.Size > 0 {
+			take(g.a[0], g.b[0])
+			return
+		}
+		if !m.raiseBoth(as, bs, g, mail.LevelHeader) {
+			return
+		}
+		if alike(x, y) {
+			take(g.a[0], g.b[0])
+			return
+		}
 	}
 	m.compareBodies(as, bs, g, take)
 }
 
-// hinted tells whether another tool named one as the copy of the other.
-func hinted(x, y *candidate) bool {
-	return x.hint != "" && x.hint == y.at.Ref || y.hint != "" && y.hint == x.at.Ref
+// alike tells whether two headers differ in white space only and the bodies
+// behind them have one size: what a program makes that parses a message and
+// writes it again (OfflineIMAP turns "Message-ID:" before a fold into
+// "Message-ID: ").
+func alike(x, y *candidate) bool {
+	a, b := &x.ident, &y.ident
+	return !a.Folded.IsZero() && a.Folded == b.Folded && a.Size-a.HeaderSize == b.Size-b.HeaderSize
 }
 
-// takeHinted pairs, of messages with equal light fields, those whose headers
-// have no equal on the other side and that another tool named, and returns
-// what remains. An equal header says more than a hint, which may be of
-// another UIDVALIDITY.
-func takeHinted(as, bs []candidate, g group, take func(i, j int)) group {
-	alone := func(cs []candidate, i int, others []candidate, idx []int) bool {
-		return !cs[i].draft && !slices.ContainsFunc(idx, func(j int) bool { return others[j].ident.Header == cs[i].ident.Header })
+// takeAlike pairs, of messages with equal light fields, those whose headers
+// have no equal on the other side but are alike with one there, and returns
+// what remains.
+func takeAlike(as, bs []candidate, g group, take func(i, j int)) group {
+	count := func(cs []candidate, idx []int, fits func(*candidate) bool) (n int) {
+		for _, i := range idx {
+			if fits(&cs[i]) {
+				n++
+			}
+		}
+		return n
 	}
-	rest := group{light: g.light}
-	left := slices.Clone(g.b)
+	rest, used := group{light: g.light}, map[int]bool{}
 	for _, i := range g.a {
-		k := slices.IndexFunc(left, func(j int) bool {
-			return hinted(&as[i], &bs[j]) && alone(as, i, bs, g.b) && alone(bs, j, as, g.a)
-		})
-		if k < 0 {
+		x := &as[i]
+		k := slices.IndexFunc(g.b, func(j int) bool { return !x.draft && !bs[j].draft && alike(x, &bs[j]) })
+		folded := func(c *candidate) bool { return c.ident.Folded == x.ident.Folded }
+		if k < 0 || count(as, g.a, folded) != 1 || count(bs, g.b, folded) != 1 || x.ident.Header == bs[g.b[k]].ident.Header {
 			rest.a = append(rest.a, i)
 			continue
 		}
-		take(i, left[k])
-		left = slices.Delete(left, k, k+1)
+		take(i, g.b[k])
+		used[g.b[k]] = true
 	}
-	rest.b = left
+	rest.b = slices.DeleteFunc(slices.Clone(g.b), func(j int) bool { return used[j] })
 	return rest
 }
 

@@ -131,12 +131,12 @@ func TestInterruptedAtEveryStep(t *testing.T) {
 }
 
 // Renamed mailboxes are renamed on the other side, wherever the process dies.
-func TestDiesWhileMailboxesAreRenamed(t *testing.T) {
+func TestInterruptedWhileMailboxesAreRenamed(t *testing.T) {
 	start := eventful(t, sidetest.FullServer())
 	for i, m := range []*sidetest.Memory{start.local, start.remote} {
 		m.RenameBox(mail.MailboxName(fmt.Sprintf("Old %d", i)), mail.MailboxName(fmt.Sprintf("Renamed/To %d", i)))
 	}
-	interruptAll(t, start, 1, sidetest.DieBefore, sidetest.DieAfter)
+	interruptAll(t, start, 1, sidetest.Modes[:]...)
 }
 
 // interruptAll interrupts a run from start at every step in these modes.
