@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/godwit-mail/godwit/imap/wire"
 	"github.com/godwit-mail/godwit/mail"
@@ -23,7 +24,7 @@ type Options struct {
 	// Shared brings the mailboxes of other users and shared ones into scope
 	// (RFC 2342); otherwise they are not even listed.
 	Shared bool
-	// Clock is kept for pacing; nil is the system's.
+	// Clock tells how long a connection was idle; nil is the system's.
 	Clock plan.Clock
 	// Spool is the directory for temporary files of large messages; "" is the
 	// system's.
@@ -32,6 +33,10 @@ type Options struct {
 	// and bodies; see wire.Options.
 	Trace func(dir, line string)
 }
+
+// idleCheck is how long a connection may be idle before it is tried with a
+// NOOP: what is sent into a dead one might or might not have arrived.
+const idleCheck = time.Minute
 
 // maxLosses is how many connections an Account may lose before it gives up.
 const maxLosses = 12
@@ -81,6 +86,9 @@ type view struct {
 
 // Open connects and logs in. Its errors are mail.Faults of the account.
 func Open(ctx context.Context, opt Options) (*Account, error) {
+	if opt.Clock == nil {
+		opt.Clock = time.Now
+	}
 	a := &Account{opt: opt, boxes: map[mail.BoxID]mail.MailboxName{}, views: map[string]*view{}}
 	if _, err := a.connected(ctx); err != nil {
 		return nil, err
@@ -141,11 +149,14 @@ func (a *Account) drop() {
 
 // connected gives the session, and makes one if there is none.
 func (a *Account) connected(ctx context.Context) (*session, error) {
-	if a.session != nil && a.session.dead {
+	if s := a.session; s != nil && (s.dead || !a.alive(ctx, s)) {
 		a.drop()
 	}
 	if a.session != nil {
 		return a.session, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, context.Cause(ctx)
 	}
 	if a.losses > maxLosses {
 		return nil, accountFault(mail.ClassNetwork,
@@ -159,9 +170,17 @@ func (a *Account) connected(ctx context.Context) (*session, error) {
 		}
 		return nil, err
 	}
-	a.session = s
+	a.session, s.used = s, a.opt.Clock()
 	a.stats.Connections++
 	return s, nil
+}
+
+// alive tells whether a connection that was idle is of use still.
+func (a *Account) alive(ctx context.Context, s *session) bool {
+	if a.opt.Clock().Sub(s.used) < idleCheck {
+		return true
+	}
+	return s.await(ctx, func() error { return s.client.Noop().Wait() }) == nil
 }
 
 // use calls f with a session. It kills the connection when the context ends,
@@ -176,6 +195,7 @@ func (a *Account) use(ctx context.Context, f func(*session) error) error {
 	}
 	stop := context.AfterFunc(ctx, func() { s.wire.Kill() })
 	err = f(s)
+	s.used = a.opt.Clock()
 	ended := !stop()
 	if ended || ctx.Err() != nil {
 		a.drop()

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/godwit-mail/godwit/imap"
 	"github.com/godwit-mail/godwit/imap/imaptest"
@@ -109,6 +110,20 @@ func TestAnAppendThatWasNotSentWholeIsSentAgain(t *testing.T) {
 	}
 	if seen, _ := b.scan("INBOX", plan.Since{}); len(seen) != 1 {
 		t.Errorf("%d messages, want 1", len(seen))
+	}
+}
+
+func TestAConnectionThatDiedWhileIdleIsNotWrittenInto(t *testing.T) {
+	b, now := newBench(t), time.Now()
+	b.connect(func(o *imap.Options) { o.Clock = func() time.Time { return now } })
+	b.put("INBOX", incoming(0, message(0)))
+	b.server.Restart()
+	now = now.Add(10 * time.Minute)
+	if placed := b.put("INBOX", incoming(1, message(1))); placed[0].Ref == "" || placed[0].Unknown {
+		t.Errorf("%+v", placed[0])
+	}
+	if seen, _ := b.scan("INBOX", plan.Since{}); len(seen) != 2 {
+		t.Errorf("%d messages, want 2", len(seen))
 	}
 }
 

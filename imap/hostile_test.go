@@ -305,3 +305,41 @@ func TestWhatCannotBeToldIsNotResolved(t *testing.T) {
 		t.Errorf("another epoch: %+v, %v", found, err)
 	}
 }
+
+func TestDeletingOnGmailMovesToTrash(t *testing.T) {
+	var moved, stored atomic.Int64
+	s := &imaptest.Script{Caps: "IMAP4rev1 X-GM-EXT-1 UIDPLUS MOVE SPECIAL-USE", Answers: map[string]string{
+		"LIST":      "* LIST () \"/\" INBOX\r\n* LIST (\\Trash) \"/\" \"[Gmail]/Bin\"\r\n{tag} OK done\r\n",
+		"STATUS":    "* STATUS INBOX (MESSAGES 3 UIDNEXT 4 UIDVALIDITY 1)\r\n* STATUS \"[Gmail]/Bin\" (MESSAGES 0 UIDNEXT 40 UIDVALIDITY 1)\r\n{tag} OK done\r\n",
+		"UID MOVE":  "* OK [COPYUID 1 2 40] moved\r\n* 2 EXPUNGE\r\n{tag} OK done\r\n",
+		"UID FETCH": fetchLines("UID 2 FLAGS ()"),
+	}}
+	s.Handle = func(p *imaptest.Peer, cmd imaptest.Command) bool {
+		switch cmd.Name {
+		case "UID MOVE":
+			if !strings.Contains(cmd.Args, "[Gmail]/Bin") {
+				t.Errorf("moved to %s", cmd.Args)
+			}
+			moved.Add(1)
+		case "UID STORE", "UID EXPUNGE":
+			stored.Add(1)
+		case "UID FETCH":
+			if moved.Load() > 0 {
+				return p.OK(cmd)
+			}
+		}
+		return false
+	}
+	a, _ := play(t, s)
+	var out []plan.Outcome
+	ops := []plan.Op{{Tag: 0, Kind: plan.OpDelete, From: plan.Place{Box: 1, Ref: "2"}}, {Tag: 1, Kind: plan.OpDelete, From: plan.Place{Box: 1, Ref: "3"}}}
+	err := a.Do(ctx, ops, func(o []plan.Outcome) error { out = append(out, o...); return nil })
+	if err != nil || moved.Load() != 1 || stored.Load() != 0 || len(out) != 2 {
+		t.Fatalf("%d moves, %d others, %+v, %v", moved.Load(), stored.Load(), out, err)
+	}
+	for _, o := range out {
+		if o.Result != plan.Done {
+			t.Errorf("%+v", o)
+		}
+	}
+}

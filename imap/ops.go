@@ -210,7 +210,15 @@ func (s *session) storeSet(set goimap.UIDSet, add, remove mail.FlagSet, told *ta
 // remove deletes messages for good.
 func (a *Account) remove(ctx context.Context, wire string, g *group) error {
 	if trash := a.gmailTrash(wire); trash != "" {
-		return a.moveTo(ctx, wire, trash, g)
+		err := a.moveTo(ctx, wire, trash, g)
+		for i := range g.out {
+			o := &g.out[i]
+			if o.Result == plan.Missing {
+				o.Result = plan.Done
+			}
+			o.At, o.Epoch = plan.Place{}, ""
+		}
+		return err
 	}
 	var left []uint32
 	err := a.retry(ctx, func(s *session) error {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	goimap "github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
@@ -23,6 +24,7 @@ type session struct {
 	// dead: killed on purpose, to be replaced without counting as lost.
 	dead bool
 	at   *selection // the selected mailbox, nil if none
+	used time.Time  // when it was last used
 }
 
 // A selection is what SELECT or EXAMINE told of a mailbox.
