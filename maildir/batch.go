@@ -216,14 +216,17 @@ func (b *batch) place(ctx context.Context) error {
 		if s.name == "" {
 			continue
 		}
-		if err := ctx.Err(); err != nil {
-			return err
+		if ctx.Err() != nil {
+			break // what is placed already is made durable
 		}
 		if err := b.placeOne(ctx, s, words, l); err != nil {
 			s.placed.Err = localFault(mail.GradeMessage, err)
 		}
 	}
-	return b.syncDirs()
+	if err := b.syncDirs(); err != nil {
+		return err
+	}
+	return ctx.Err()
 }
 
 // placeOne renames one message to its key.
@@ -284,7 +287,7 @@ func (b *batch) already(ctx context.Context, s *staged, e entry, words *table) (
 		return false, nil // whatever it is, it keeps its name
 	}
 	defer file.Close()
-	id, err := identify(ctx, file, st)
+	id, err := b.m.identify(ctx, file, st)
 	if err != nil || id.Body != s.placed.Ident.Body {
 		return false, ctx.Err()
 	}

@@ -21,6 +21,13 @@ func newCanonicalReader(r io.Reader) *canonicalReader {
 	return &canonicalReader{r: bufio.NewReaderSize(r, 64<<10)}
 }
 
+// reset begins anew with another reader.
+func (c *canonicalReader) reset(r io.Reader) *canonicalReader {
+	c.r.Reset(r)
+	c.lastCR, c.pending = false, false
+	return c
+}
+
 // Read fills p as far as the buffered bytes go.
 func (c *canonicalReader) Read(p []byte) (n int, err error) {
 	if len(p) == 0 {

@@ -188,7 +188,7 @@ func (c *confirmer) compare(f *folder, e entry, outside bool) error {
 			if _, err := file.Seek(0, io.SeekStart); err != nil {
 				return err
 			}
-			if full, err = identify(c.ctx, file, st); err != nil {
+			if full, err = c.m.identify(c.ctx, file, st); err != nil {
 				c.doubt()
 				return c.ctx.Err()
 			}

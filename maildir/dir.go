@@ -113,7 +113,7 @@ func (d *dir) again() (*dir, error) {
 func (d *dir) openFile(name string, flags int, mode uint32) (*os.File, error) {
 	var fd int
 	err := d.at("open", name, func() (err error) {
-		fd, err = unix.Openat(d.fd, name, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, mode)
+		fd, err = unix.Openat(d.fd, name, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
 		return err
 	})
 	if err != nil {
@@ -122,9 +122,10 @@ func (d *dir) openFile(name string, flags int, mode uint32) (*os.File, error) {
 	return os.NewFile(uintptr(fd), d.path+"/"+name), nil
 }
 
-// read opens a regular file for reading.
+// read opens a regular file for reading. It does not wait for the other end
+// of a pipe that somebody put there.
 func (d *dir) read(name string) (*os.File, stat, error) {
-	f, err := d.openFile(name, unix.O_RDONLY, 0)
+	f, err := d.openFile(name, unix.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, stat{}, err
 	}

@@ -31,6 +31,9 @@ func (m *Maildir) Create(ctx context.Context, name mail.MailboxName) (plan.Box, 
 }
 
 func (m *Maildir) create(name mail.MailboxName) (*mailbox, error) {
+	if name == "" || m.opt.Layout == FS && len(name.Levels()) > maxLevels {
+		return nil, errors.New("that is no name for a mailbox")
+	}
 	if name == mail.Inbox && m.opt.Inbox != "" {
 		top, err := m.makePath(m.opt.Inbox)
 		if err != nil {
@@ -217,7 +220,7 @@ func (m *Maildir) mayRename(from, to mail.MailboxName) error {
 	switch {
 	case from == mail.Inbox || to == mail.Inbox:
 		return errors.New("INBOX cannot be renamed")
-	case to == "" || to == from || to.Within(from):
+	case to == "" || to == from || to.Within(from) || m.opt.Layout == FS && len(to.Levels()) > maxLevels:
 		return errors.New("that is no name for it")
 	case len(m.family(from)) == 0:
 		return errors.New("it is not in the Maildir")

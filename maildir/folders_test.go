@@ -332,3 +332,34 @@ func TestFoldingDisk(t *testing.T) {
 		wantEqual(t, "what was in the way", fx.read(disk)+fx.read(disk2), "in the wayin the way")
 	}
 }
+
+// TestDeepNames: a name so deep that the tree could not be walked any more is refused.
+func TestDeepNames(t *testing.T) {
+	fx := newFixture(t, Options{})
+	fx.make(mail.Inbox, mail.MailboxName(strings.Repeat("a/", maxLevels-1)+"a"))
+	for _, name := range []mail.MailboxName{"", mail.MailboxName(strings.Repeat("a/", maxLevels) + "a")} {
+		if _, err := fx.Create(t.Context(), name); err == nil || mail.GradeOf(err, 0) != mail.GradeMailbox {
+			t.Errorf("creating %d levels: %v", len(name.Levels()), err)
+		}
+	}
+	deep := append(slices.Repeat([]string{"a"}, maxLevels), "b", "cur")
+	if err := os.MkdirAll(fx.path(deep...), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	fx.reopen()
+	if boxes := fx.survey(nil); len(boxes) != 1+maxLevels || len(fx.Strange()) != 1 {
+		t.Errorf("%d mailboxes, strange %d", len(boxes), len(fx.Strange()))
+	}
+}
+
+// TestInboxMissing: where the INBOX lies elsewhere and is not there, no
+// directory of the tree takes its place.
+func TestInboxMissing(t *testing.T) {
+	fx := newFixture(t, Options{Inbox: filepath.Join(t.TempDir(), "spool")})
+	fx.maildirAt("INBOX")
+	fx.maildirAt("INBOX", "Sub")
+	wantEqual(t, "mailboxes", fx.names(), "INBOX/ INBOX/Sub")
+	if len(fx.Strange()) != 1 {
+		t.Errorf("strange: %q", fx.Strange())
+	}
+}

@@ -47,6 +47,7 @@ type Maildir struct {
 	scratch  []byte          // for listings
 	locals   map[uint64]bool // by device: whether its times can be trusted
 	cleaned  map[mail.MailboxName]bool
+	canon    *canonicalReader // for identify
 }
 
 // Open makes ready to use the tree. It changes nothing on the disk, and the

@@ -54,6 +54,7 @@ type names struct {
 
 const (
 	maxComponent = 255 // bytes in a file name, on every file system in use
+	maxLevels    = 256 // of a name in layout FS: the walk keeps a directory open for each
 	nameFile     = ".godwit-name"
 	markerFile   = ".godwit"
 	shortMark    = "%~"

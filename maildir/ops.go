@@ -198,7 +198,7 @@ func (w *doer) delete(ctx context.Context, f *folder, e entry, op plan.Op, out *
 		if op.Stat != "" {
 			changed = st.mark() != op.Stat
 		} else if !op.Expect.Body.IsZero() {
-			id, err := identify(ctx, file, st)
+			id, err := w.m.identify(ctx, file, st)
 			if err != nil {
 				return err
 			}

@@ -270,3 +270,50 @@ func TestDoCancelled(t *testing.T) {
 		t.Errorf("%d outcomes, %v", got, err)
 	}
 }
+
+// TestMoveAcrossFileSystems: a rename that cannot be is a copy that lasts
+// before the original goes. Where the machine has one file system only, it is
+// a rename; what must come of it is the same.
+func TestMoveAcrossFileSystems(t *testing.T) {
+	inbox, err := os.MkdirTemp("/dev/shm", "godwit")
+	if err != nil {
+		inbox = t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(inbox) })
+	fx := newFixture(t, Options{Inbox: inbox, FSync: true})
+	fx.make(mail.Inbox, "A")
+	date := time.Unix(1e9, 0)
+	in := fx.put(mail.Inbox, incoming(1, "Subject: x\r\n\r\n", mail.Item{Flags: mail.ParseFlagSet(`\Seen Work`), Date: date}))[0]
+	out := fx.do(plan.Op{Kind: plan.OpMove, From: fx.at(mail.Inbox, in.Ref), To: fx.ids["A"]})[0]
+	if out.Result != plan.Done || out.At != fx.at("A", in.Ref) {
+		t.Errorf("%+v", out)
+	}
+	items, _ := fx.scan("A")
+	item := items[in.Ref]
+	if !item.Date.Equal(date) || !item.Flags.Equal(in.Flags) || item.Stat != out.Stat {
+		t.Errorf("%+v", item)
+	}
+	if items, _ := fx.scan(mail.Inbox); len(items) != 0 {
+		t.Errorf("left behind: %v", items)
+	}
+	wantEqual(t, "left in tmp", len(fx.files("A", "tmp")), 0)
+}
+
+// TestDuplicateKeys: a file whose key is there twice is changed without harm to the other.
+func TestDuplicateKeys(t *testing.T) {
+	fx := newFixture(t, Options{})
+	fx.make(mail.Inbox)
+	fx.write("old", "INBOX", "cur", "1.a:2,S")
+	fx.write("new", "INBOX", "cur", "1.a:2,FS")
+	items, _ := fx.scan(mail.Inbox)
+	op := plan.Op{Kind: plan.OpFlags, From: fx.at(mail.Inbox, "1.a"), Remove: mail.NewFlagSet(mail.Flagged)}
+	if out := fx.do(op)[0]; out.Result != plan.Failed || out.Err == nil {
+		t.Errorf("a file was renamed over another: %+v", out)
+	}
+	wantEqual(t, "the one", fx.read("INBOX", "cur", "1.a:2,S"), "old")
+	wantEqual(t, "the other", fx.read("INBOX", "cur", "1.a:2,FS"), "new")
+	if out := fx.do(plan.Op{Kind: plan.OpDelete, From: op.From, Stat: items["1.a"].Stat})[0]; out.Result != plan.Done {
+		t.Errorf("%+v", out)
+	}
+	wantEqual(t, "left", strings.Join(fx.files("INBOX", "cur"), " "), "1.a:2,S")
+}

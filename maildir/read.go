@@ -14,7 +14,7 @@ import (
 // the header is read with the body on a disk.
 func (m *Maildir) Identify(ctx context.Context, box mail.BoxID, refs []mail.Ref, _ mail.Level, yield func(mail.Ref, mail.Identity, error) error) error {
 	return m.each(ctx, box, refs, func(f *folder, e entry, file *os.File, st stat) error {
-		id, err := identify(ctx, file, st)
+		id, err := m.identify(ctx, file, st)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -27,21 +27,25 @@ func (m *Maildir) Identify(ctx context.Context, box mail.BoxID, refs []mail.Ref,
 // Fetch hands over the bytes of each file with every line end as CRLF.
 func (m *Maildir) Fetch(ctx context.Context, box mail.BoxID, refs []mail.Ref, each func(mail.Ref, mail.Item, io.Reader) error) error {
 	var faults []error
+	buf, canon := make([]byte, 64<<10), newCanonicalReader(nil)
 	err := m.each(ctx, box, refs, func(f *folder, e entry, file *os.File, st stat) error {
 		words, err := f.keywords()
 		if err != nil {
 			return err
 		}
 		item := newItem(e, st, words)
-		item.Ident.Size, err = canonicalSize(file, make([]byte, 64<<10))
+		item.Ident.Size, err = canonicalSize(contextReader{ctx, file}, buf)
 		if err == nil {
 			_, err = file.Seek(0, io.SeekStart)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 		if err != nil {
 			faults = append(faults, localFault(mail.GradeMessage, err))
 			return nil
 		}
-		r := &exactReader{r: newCanonicalReader(contextReader{ctx, file}), left: item.Ident.Size, path: file.Name()}
+		r := &exactReader{r: canon.reset(contextReader{ctx, file}), left: item.Ident.Size, path: file.Name()}
 		return each(mail.Ref(e.key()), item, r)
 	}, func(_ mail.Ref, err error) error {
 		faults = append(faults, err)
@@ -121,8 +125,11 @@ func (f *folder) openMessage(ctx context.Context, key string) (e entry, file *os
 
 // identify reads an open file as Fetch gives it: Wire is the digest of the
 // bytes that would travel. A file that changed meanwhile is an error.
-func identify(ctx context.Context, file *os.File, st stat) (mail.Identity, error) {
-	id, err := mail.Identify(newCanonicalReader(contextReader{ctx, file}))
+func (m *Maildir) identify(ctx context.Context, file *os.File, st stat) (mail.Identity, error) {
+	if m.canon == nil {
+		m.canon = newCanonicalReader(nil)
+	}
+	id, err := mail.Identify(m.canon.reset(contextReader{ctx, file}))
 	if err != nil {
 		return mail.Identity{}, err
 	}

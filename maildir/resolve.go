@@ -99,6 +99,6 @@ func (f *folder) resolves(ctx context.Context, e entry, in plan.Intent, words *t
 	if !in.At.IsZero() && st.ctime.Before(in.At.Add(-clockSlack)) {
 		return false, item, nil
 	}
-	id, err := identify(ctx, file, st)
+	id, err := f.m.identify(ctx, file, st)
 	return err == nil && id.Body == want.Body, item, err
 }

@@ -127,6 +127,10 @@ func (w *walker) below(d *dir, path, levels []string) (any bool, err error) {
 		if strings.HasPrefix(e.name, ".") || e.name == "cur" || e.name == "new" || e.name == "tmp" || !d.isDir(e) {
 			continue
 		}
+		if len(levels) == maxLevels {
+			w.strange = append(w.strange, d.path+"/"+e.name)
+			continue
+		}
 		here, err := w.child(d, e.name, path, levels)
 		if err != nil {
 			return any, err
@@ -174,6 +178,9 @@ func (w *walker) child(parent *dir, disk string, path, levels []string) (any boo
 		return false, nil // listed already, as INBOX
 	}
 	has := d.hasDir("cur")
+	if has && b.name == mail.Inbox && w.m.opt.Inbox != "" {
+		has, w.strange = false, append(w.strange, d.path)
+	}
 	if has {
 		b.marks, b.fault = w.m.marks(d)
 		has = w.add(b)
