@@ -450,3 +450,17 @@ func TestOnlyOneFolder(t *testing.T) {
 		w.agree(t)
 	})
 }
+
+func TestServerThatKeepsOneCopy(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.remote.Traits.Dedup, w.remote.Traits.UIDPlus = true, true
+		w.fill(t, "INBOX", 0, 10)
+		w.local.Deliver("INBOX", letter(3), mail.FlagSet{}, day)
+		w.local.Deliver("INBOX", letter(50), mail.FlagSet{}, day)
+		w.local.Deliver("INBOX", letter(50), mail.FlagSet{}, day)
+		rep := w.run(t)
+		need(t, rep.Exit() == 0, "exit %d: %v %v", rep.Exit(), rep.Faults, w.actions())
+		need(t, w.local.Snapshot().Messages() == 13 && w.remote.Snapshot().Messages() == 11, "%d here, %d there", w.local.Snapshot().Messages(), w.remote.Snapshot().Messages())
+		w.quiet(t)
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 
 	"github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/sync/plan"
@@ -317,7 +318,11 @@ func (r *run) placed(ctx context.Context, t *transfer, placed []plan.Placed) err
 				r.pend(plan.Pending{Side: ref.Side, At: ref.At, Kind: ref.Kind, Row: g.Row.ID, Why: plan.ReasonError, Text: pl.Err.Error(), Ident: g.Item.Ident})
 			}
 		default:
-			st.Put = append(st.Put, r.gained(g, pl))
+			row := r.gained(g, pl)
+			if r.alias(ctx, g, pl, t.intents[pl.Tag].Next) {
+				row.At[g.To], row.Epoch[g.To], row.State = plan.Place{}, "", plan.Kept
+			}
+			st.Put = append(st.Put, row)
 		}
 	}
 	for i := range t.intents {
@@ -327,6 +332,29 @@ func (r *run) placed(ctx context.Context, t *transfer, placed []plan.Placed) err
 	}
 	st.Events = r.takeEvents()
 	return r.settle(ctx, &st)
+}
+
+// alias tells whether the server answered with a message that it had already
+// and that another row is bound to: it keeps one copy of what it was given
+// twice. The other side's second copy is then its own affair.
+func (r *run) alias(ctx context.Context, g plan.Gain, pl plan.Placed, next uint32) bool {
+	at := plan.Place{Box: g.Box, Ref: pl.Ref}
+	fresh := !r.placedAt[at]
+	r.placedAt[at] = true
+	if g.To == plan.Local || fresh && !olderThan(pl.Ref, next) {
+		return false
+	}
+	if fresh && !r.boundOn(ctx, g.To)(at) {
+		return false
+	}
+	r.noteOf(plan.Note{Side: g.To, At: at, Why: plan.ReasonDeclined, Text: "the server keeps one copy of a message that is here twice"})
+	return true
+}
+
+// olderThan tells whether a UID is one that was given before next.
+func olderThan(ref mail.Ref, next uint32) bool {
+	uid, err := strconv.ParseUint(string(ref), 10, 32)
+	return next == 0 || err != nil || uint32(uid) < next
 }
 
 // gained completes the row of a message that is now on both sides.

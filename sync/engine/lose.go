@@ -78,7 +78,7 @@ func (r *run) confirm(ctx context.Context, losses []plan.Loss) ([]plan.Loss, err
 				continue
 			}
 			if r.halfMoved(row.Ident[s]) {
-				r.hold(plan.Hold{Ref: l.Settle[0], Row: l.Row, Why: plan.ReasonGainFailed})
+				r.holdLoss(l, plan.ReasonGainFailed, "")
 				continue
 			}
 			rec := r.record(row.At[s].Box)
@@ -112,10 +112,17 @@ func (r *run) confirm(ctx context.Context, losses []plan.Loss) ([]plan.Loss, err
 			}
 		}
 		for _, l := range byPlace {
-			r.hold(plan.Hold{Ref: l.Settle[0], Row: l.Row, Why: plan.ReasonUnconfirmed, Text: "something moved while it was looked at"})
+			r.holdLoss(l, plan.ReasonUnconfirmed, "something moved while it was looked at")
 		}
 	}
 	return out, nil
+}
+
+// holdLoss keeps every change that a loss would settle.
+func (r *run) holdLoss(l plan.Loss, why plan.Reason, text string) {
+	for _, ref := range l.Settle {
+		r.hold(plan.Hold{Ref: ref, Row: l.Row, Why: why, Text: text})
+	}
 }
 
 // boundOn tells of places of one side whether a row is bound there. What

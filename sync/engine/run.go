@@ -82,6 +82,8 @@ type run struct {
 	newLoss []plan.LossRecord
 	events  []plan.Event
 	failed  []mail.Identity // messages whose copy failed in this run
+
+	placedAt map[plan.Place]bool // where this run's copies lie on the remote side
 }
 
 type pendingKey struct {
@@ -110,6 +112,7 @@ func newRun(o Options) *run {
 		intended:    map[int64]bool{},
 		rows:        map[int64]*plan.Row{},
 		dropped:     map[int64]bool{},
+		placedAt:    map[plan.Place]bool{},
 		was:         map[pendingKey]plan.Pending{},
 		holding:     map[int64]plan.Held{},
 		decline:     map[declineKey]bool{},

@@ -278,7 +278,7 @@ func upTo(id mail.Identity, l mail.Level) mail.Identity {
 		id.Body, id.Wire = mail.Digest{}, mail.Digest{}
 	}
 	if l < mail.LevelHeader {
-		id.Header = mail.Digest{}
+		id.Header, id.Folded, id.HeaderSize = mail.Digest{}, mail.Digest{}, 0
 	}
 	return id
 }

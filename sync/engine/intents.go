@@ -1,0 +1,150 @@
+package engine
+
+import (
+	"context"
+	"errors"
+
+	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/sync/plan"
+)
+
+// resolveIntents asks the sides what became of effects that an earlier run
+// began and did not record.
+func (r *run) resolveIntents(ctx context.Context) error {
+	intents, err := r.Index.Intents(ctx)
+	if err != nil {
+		return indexFault(err)
+	}
+	for _, in := range intents {
+		if err := r.resolve(ctx, in); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) resolve(ctx context.Context, in plan.Intent) error {
+	s := in.Side
+	rec := r.record(in.To)
+	if r.DryRun {
+		return nil
+	}
+	lost := rec == nil || rec.Dormant || !r.there[rec.ID][s] || r.reset[plan.SideBox{Side: s, Box: in.To}] ||
+		in.Epoch != "" && r.survey[s][rec.Side[s].Name].Epoch != "" && r.survey[s][rec.Side[s].Name].Epoch != in.Epoch
+	if lost || in.Kind != plan.IntentPut && in.Kind != plan.IntentMove {
+		// Whatever was there is matched by identity, as any other message.
+		return r.settle(ctx, &plan.Settlement{Done: []int64{in.ID}})
+	}
+	known, err := r.boundIn(ctx, s, in.To)
+	if err != nil {
+		return err
+	}
+	found, err := r.side[s].Resolve(ctx, in, func(ref mail.Ref) bool { return known[ref] })
+	if err != nil {
+		if ctx.Err() != nil || mail.GradeOf(err, mail.GradeMailbox) >= mail.GradeAccount {
+			return err
+		}
+		r.fault(s, r.name(s, in.To), err, false)
+		found.State = plan.FoundUnknown
+	}
+	switch found.State {
+	case plan.FoundThere:
+		return r.bindFound(ctx, in, found)
+	case plan.FoundAbsent:
+		return r.settle(ctx, &plan.Settlement{Done: []int64{in.ID}})
+	}
+	r.holdIntent(in)
+	return nil
+}
+
+func (r *run) boundIn(ctx context.Context, s plan.Side, box mail.BoxID) (map[mail.Ref]bool, error) {
+	known := map[mail.Ref]bool{}
+	err := r.Index.Known(ctx, s, box, func(k plan.Known) error {
+		known[k.Ref] = true
+		return nil
+	})
+	if err != nil {
+		return nil, indexFault(err)
+	}
+	return known, nil
+}
+
+// anyRef stands for every new message of a mailbox in run.unknown.
+const anyRef mail.Ref = ""
+
+// holdIntent keeps a message whose copy may exist from being copied again.
+func (r *run) holdIntent(in plan.Intent) {
+	key := plan.SideBox{Side: in.Side.Other(), Box: in.From.Box}
+	if in.Kind == plan.IntentMove {
+		key.Side = in.Side
+	}
+	if r.unknown[key] == nil {
+		r.unknown[key] = map[mail.Ref]bool{}
+	}
+	r.unknown[key][in.From.Ref] = true
+	to := plan.SideBox{Side: in.Side, Box: in.To}
+	if r.unknown[to] == nil {
+		r.unknown[to] = map[mail.Ref]bool{}
+	}
+	r.unknown[to][anyRef], r.unsettled[to] = true, true
+	if in.Row > 0 {
+		r.intended[in.Row] = true
+	}
+	r.unsettled[key] = true
+	r.pend(plan.Pending{Side: key.Side, At: in.From, Kind: plan.KindNew, Row: in.Row, Why: plan.ReasonUnknown, Text: "sent, but it is not known yet whether it arrived", Ident: in.Item.Ident})
+}
+
+// bindFound records an effect that had happened. The flags given with it are
+// the base on both sides, so that what was changed since is seen as change.
+func (r *run) bindFound(ctx context.Context, in plan.Intent, found plan.Found) error {
+	s := in.Side
+	row := plan.Row{Date: in.Item.Date}
+	if in.Row > 0 {
+		rows, err := r.Index.Rows(ctx, []int64{in.Row})
+		if err != nil {
+			return indexFault(err)
+		}
+		if len(rows) == 0 {
+			return r.settle(ctx, &plan.Settlement{Done: []int64{in.ID}})
+		}
+		row = rows[0]
+	}
+	if in.Kind == plan.IntentPut {
+		from := s.Other()
+		if in.Item.Ident.Level() < mail.LevelBody && s == plan.Local {
+			if err := r.side[s].Identify(ctx, in.To, []mail.Ref{found.At.Ref}, mail.LevelBody, func(_ mail.Ref, id mail.Identity, err error) error {
+				in.Item.Ident = id
+				return err
+			}); err != nil {
+				return err
+			}
+		}
+		if row.At[from].IsZero() {
+			row.At[from], row.Epoch[from] = in.From, in.FromEpoch
+		}
+		row.Ident[plan.Local], row.Ident[plan.Remote] = in.Item.Ident, in.Item.Ident
+		row.Flags = [2]mail.FlagSet{in.Item.Flags, in.Item.Flags}
+		if from == plan.Local {
+			row.Stat = in.Item.Stat
+		}
+		taken, err := r.taken(ctx, from, row)
+		if err != nil || taken {
+			return errors.Join(err, r.settle(ctx, &plan.Settlement{Done: []int64{in.ID}}))
+		}
+	}
+	row.At[s], row.Epoch[s] = found.At, found.Epoch
+	if s == plan.Local {
+		row.Stat = found.Stat
+	}
+	row.State = plan.Paired
+	return r.settle(ctx, &plan.Settlement{
+		Put: []*plan.Row{&row}, Done: []int64{in.ID},
+		Events: []plan.Event{{Verb: string(VerbCopied), Side: s, Mailbox: r.name(s, in.To), Ident: in.Item.Ident.Body, Text: "found after an interrupted run"}},
+	})
+}
+
+// taken tells whether another row is bound where a new row would be.
+func (r *run) taken(ctx context.Context, s plan.Side, row plan.Row) (bool, error) {
+	known, err := r.boundIn(ctx, s, row.At[s].Box)
+	return err == nil && row.ID == 0 && known[row.At[s].Ref], err
+}
