@@ -106,7 +106,7 @@ func (r *row) take(item imapclient.FetchItemData) error {
 			return err
 		}
 		if len(d.Section.HeaderFields) > 0 || !strings.EqualFold(string(d.Section.Specifier), "HEADER") {
-			id.Header = mail.Digest{}
+			id.Header, id.Folded, id.HeaderSize = mail.Digest{}, mail.Digest{}, 0
 		}
 		r.ident, r.tuid, r.have = id, tuid, r.have|haveHeader
 	}

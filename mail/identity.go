@@ -58,6 +58,12 @@ type Identity struct {
 	Light Digest
 	// Header is a digest over the whole header with line ends as CRLF.
 	Header Digest
+	// Folded is a digest over the whole header with white space folded, and
+	// HeaderSize the length of the header in bytes, with the empty line and
+	// line ends as CRLF. Programs that parse a message and write it again
+	// change white space there. Known beside Header; no index stores them.
+	Folded     Digest
+	HeaderSize int64
 	// Body is the identity proper: a digest over the whole message, header
 	// and body, with every line end taken as CRLF.
 	Body Digest
@@ -137,21 +143,23 @@ const maxHeader = 1 << 20
 // never fails. It holds one header field at a time, so its memory does not
 // grow with the message.
 type Hasher struct {
-	wire, body, header hash.Hash
-	light              lightDigest
+	wire, body, header, folded hash.Hash
+	light                      lightDigest
 
 	size     int64
+	headSize int64
 	lastCR   bool // the last byte written was a CR not yet passed on
 	inHeader bool
 	line     []byte // the header line being collected, canonical
 	field    []byte // the header field being collected, with its continuations
 	skipping bool   // a header line too long to collect is being passed through
 	canon    []byte // scratch
+	words    []byte // scratch
 }
 
 // NewHasher makes a Hasher.
 func NewHasher() *Hasher {
-	return &Hasher{wire: sha256.New(), body: sha256.New(), header: sha256.New(), inHeader: true}
+	return &Hasher{wire: sha256.New(), body: sha256.New(), header: sha256.New(), folded: sha256.New(), inHeader: true}
 }
 
 // Write adds bytes of the message.
@@ -206,6 +214,7 @@ func (h *Hasher) feed(p []byte) {
 func (h *Hasher) headerBytes(part []byte, end bool) {
 	if h.skipping {
 		h.pass(part)
+		h.folded.Write(part)
 		h.skipping = !end
 		return
 	}
@@ -214,6 +223,7 @@ func (h *Hasher) headerBytes(part []byte, end bool) {
 		if len(h.line)+len(h.field) > maxHeader {
 			h.endField()
 			h.pass(h.line)
+			h.folded.Write(h.line)
 			h.line, h.skipping = h.line[:0], true
 		}
 		return
@@ -249,11 +259,28 @@ func (h *Hasher) endField() {
 	if ok {
 		h.light.add(name, value)
 	}
+	h.foldField(f)
 	h.pass(f)
+}
+
+// foldField adds a field to the folded digest: its name, and its words with
+// one space before each.
+func (h *Hasher) foldField(f []byte) {
+	out := h.words[:0]
+	if i := bytes.IndexByte(f, ':'); i > 0 {
+		out = append(append(out, f[:i]...), ':')
+		f = f[i+1:]
+	}
+	for word := range bytes.FieldsSeq(f) {
+		out = append(append(out, ' '), word...)
+	}
+	h.words = append(out, '\n')
+	h.folded.Write(h.words)
 }
 
 func (h *Hasher) pass(p []byte) {
 	h.size += int64(len(p))
+	h.headSize += int64(len(p))
 	h.body.Write(p)
 	h.header.Write(p)
 }
@@ -270,7 +297,8 @@ func (h *Hasher) Sum() Identity {
 		h.field = append(h.field, h.line...)
 		h.endField()
 	}
-	id := Identity{Size: h.size, Light: h.light.sum()}
+	id := Identity{Size: h.size, Light: h.light.sum(), HeaderSize: h.headSize}
+	h.folded.Sum(id.Folded[:0])
 	h.header.Sum(id.Header[:0])
 	h.body.Sum(id.Body[:0])
 	h.wire.Sum(id.Wire[:0])
@@ -289,8 +317,8 @@ func Identify(r io.Reader) (Identity, error) {
 // IdentifyHeader reads a header, or the part of one that holds LightFields
 // and TraceFields (the answer to BODY.PEEK[HEADER.FIELDS (…)]), and gives its
 // Light digest and the number of bytes, line ends as CRLF, that TraceFields
-// take in it: subtract them from a size told by a server. The Header
-// digest given is true only when the header was whole.
+// take in it: subtract them from a size told by a server. Header,
+// Folded and HeaderSize are true only when the header was whole.
 func IdentifyHeader(r io.Reader) (id Identity, traces int64, err error) {
 	var count counter
 	h := NewHasher()
@@ -298,7 +326,7 @@ func IdentifyHeader(r io.Reader) (id Identity, traces int64, err error) {
 		return Identity{}, 0, err
 	}
 	full := h.Sum()
-	return Identity{Light: full.Light, Header: full.Header}, count.canonical() - full.Size, nil
+	return Identity{Light: full.Light, Header: full.Header, Folded: full.Folded, HeaderSize: full.HeaderSize}, count.canonical() - full.Size, nil
 }
 
 // counter counts bytes with line ends as CRLF.

@@ -32,7 +32,7 @@ func TestTraceFieldsDoNotCount(t *testing.T) {
 				t.Errorf("%q %s: got %+v, want %+v", trace, name, got, want)
 			}
 			id, n, err := IdentifyHeader(strings.NewReader(header + "\r\n"))
-			if err != nil || id.Light != want.Light || id.Header != want.Header || n != int64(len(trace)) {
+			if err != nil || id.Light != want.Light || id.Header != want.Header || id.Folded != want.Folded || id.HeaderSize != want.HeaderSize || n != int64(len(trace)) {
 				t.Errorf("%q %s: the header alone gives %+v and %d bytes (%v)", trace, name, id, n, err)
 			}
 		}
@@ -40,5 +40,37 @@ func TestTraceFieldsDoNotCount(t *testing.T) {
 	other, err := Identify(strings.NewReader("X-TUIDs: abc\r\n" + head + text))
 	if err != nil || other.Body == want.Body {
 		t.Errorf("a field of another name does not count (%v)", err)
+	}
+}
+
+func TestFoldedIgnoresWhiteSpaceOnly(t *testing.T) {
+	identify := func(text string) Identity {
+		id, err := Identify(strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	const text = "\r\nbody\r\n"
+	want := identify("Message-ID:\r\n <1@example.org>\r\nX-Empty:\r\n" + text)
+	same := identify("Message-ID: \r\n <1@example.org>\r\nX-Empty: \r\n" + text)
+	if same.Folded != want.Folded || same.Header == want.Header || same.HeaderSize != want.HeaderSize+2 {
+		t.Errorf("got %+v, want %+v but for the white space", same, want)
+	}
+	if want.Size-want.HeaderSize != int64(len("body\r\n")) {
+		t.Errorf("a header of %d bytes in a message of %d", want.HeaderSize, want.Size)
+	}
+	for _, other := range []string{
+		"Message-ID: <1@example.org>\r\nX-Empty: no\r\n" + text,
+		"Message-ID: <1@example.org>\r\n" + text,
+		"X-Empty:\r\nMessage-ID: <1@example.org>\r\n" + text,
+		"Message-ID: <1@example.org>\r\nX-Empty:\r\nno field\r\n" + text,
+	} {
+		if identify(other).Folded == want.Folded {
+			t.Errorf("%q is taken for the same header", other)
+		}
+	}
+	if identify("one line\r\n"+text).Folded == identify("another line\r\n"+text).Folded {
+		t.Error("lines that are no fields do not count")
 	}
 }
