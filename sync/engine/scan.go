@@ -170,6 +170,7 @@ func (d *differ) seen(m plan.Seen) error {
 		return nil
 	case !ok && d.unknown[m.Ref], !ok && d.unknown[anyRef]:
 		d.expected++
+		d.hidden = true
 		return nil // it may be what an intent is about: the next run asks again
 	case !ok:
 		d.expected++
@@ -190,8 +191,8 @@ func (d *differ) seen(m plan.Seen) error {
 // end decides what absence means, and adds what was found to out.
 func (d *differ) end(sc plan.Scanned, out *sideScan) {
 	view := plan.Partial
-	if sc.Complete {
-		view = plan.Complete
+	if sc.Complete && !d.hidden {
+		view = plan.Complete // what was left out could be where something went
 	}
 	out.view[d.box] = view
 	if sc.Full && sc.Complete {
