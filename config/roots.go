@@ -15,6 +15,7 @@ type root struct {
 	what     string // "the Maildir of account x"
 	account  string // "" for state_dir
 	holdMail bool
+	ownInbox bool // layout maildir++: it is the INBOX itself
 }
 
 // checkRoots refuses directories that lie in one another's way: the mail of
@@ -44,12 +45,15 @@ func (b *builder) roots() []root {
 				at, key = b.at[inDefaults], inDefaults
 			}
 		}
-		roots = append(roots, root{path, resolve(path), key, at, what, account, holdMail})
+		roots = append(roots, root{path, resolve(path), key, at, what, account, holdMail, false})
 	}
 	add(b.config.StateDir, "state_dir", "state_dir", "", false)
 	for _, a := range b.config.Accounts {
 		key := joinKey("accounts", a.Name)
 		add(a.Maildir, key+".maildir", "the Maildir of account "+a.Name, a.Name, true)
+		if a.Maildir != "" {
+			roots[len(roots)-1].ownInbox = a.Layout == LayoutMaildirPlus
+		}
 		add(a.Inbox, key+".inbox", "the INBOX of account "+a.Name, a.Name, true)
 		if a.Archive != filepath.Join(a.State, "archive") {
 			add(a.Archive, key+".archive", "the archive of account "+a.Name, a.Name, false)
@@ -66,9 +70,10 @@ func clash(a, b root) string {
 	case !same && !aInB && !bInA:
 		return ""
 	case a.holdMail && b.holdMail && a.account == b.account:
-		// An account's INBOX may lie in its own Maildir or beside it.
-		if same {
-			return b.path + " is " + a.what + " itself: leave inbox out"
+		// An account's INBOX may lie in its own Maildir or beside it, or be the
+		// directory that holds the others (Dovecot's LAYOUT=fs).
+		if same && a.ownInbox {
+			return b.path + " is " + a.what + " itself, which is the INBOX already in layout \"maildir++\": leave inbox out"
 		}
 		if aInB {
 			return b.path + " holds " + a.what + ": the INBOX must not contain the other mailboxes"
