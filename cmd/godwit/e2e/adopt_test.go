@@ -166,12 +166,12 @@ func (l tree) read(t *testing.T, root string) sidetest.Snapshot {
 }
 
 // adoptPlain leaves out what adoption does not promise: the dates, which another
-// tool chose, and the X-TUID lines, which mbsync left.
+// tool chose, and the lines that mbsync and OfflineIMAP added.
 func adoptPlain(snap sidetest.Snapshot) sidetest.Snapshot {
 	out := sidetest.Snapshot{}
 	for box, list := range snap {
 		for _, m := range list {
-			out[box] = append(out[box], sidetest.Message{Flags: m.Flags, Body: withoutTUID(sidetest.Canonical(m.Body))})
+			out[box] = append(out[box], sidetest.Message{Flags: m.Flags, Body: withoutTraces(sidetest.Canonical(m.Body))})
 		}
 		if len(list) == 0 {
 			out[box] = nil
@@ -180,11 +180,11 @@ func adoptPlain(snap sidetest.Snapshot) sidetest.Snapshot {
 	return out
 }
 
-func withoutTUID(body []byte) []byte {
+func withoutTraces(body []byte) []byte {
 	head, text, ok := bytes.Cut(body, []byte("\r\n\r\n"))
 	var out []byte
 	for line := range bytes.Lines(head) {
-		if !bytes.HasPrefix(line, []byte("X-TUID: ")) {
+		if !bytes.HasPrefix(line, []byte("X-TUID: ")) && !bytes.HasPrefix(line, []byte("X-OfflineIMAP: ")) {
 			out = append(out, line...)
 		}
 	}
@@ -418,11 +418,38 @@ auth_mechanisms = LOGIN
 }
 
 func TestAdoptsOfflineIMAP(t *testing.T) {
+	a := newAccount(t, imaptest.Dovecot(t), "me")
+	list := specimens()
+	a.fill(list)
+	a.offlineimap()
+	a.adopts(tree{}, len(list))
+}
+
+// OfflineIMAP writes every message anew, and so changes white space in headers
+// such as those of Exchange. The copies are joined nonetheless, each side
+// keeping its own bytes.
+func TestAdoptsWhatOfflineIMAPRewrote(t *testing.T) {
 	each(t, func(t *testing.T, a *account) {
-		list := specimens()
-		a.fill(list)
+		for i := range 40 {
+			id := i - i%2 // two each with one Message-ID
+			a.append("INBOX", fmt.Sprintf("Received: from mx by mail id %d\nFrom: Ada <ada@example.org>\nSubject: meeting %d\n"+
+				"Message-ID:\n <%d@exchange.example.org>\nX-MS-Has-Attach:\nDate: Mon, 2 Mar 2026 10:00:00 +0000\n\nHello %d.\n", i, id, id, i), date(i))
+		}
 		a.offlineimap()
-		a.adopts(tree{}, len(list))
+		file, err := os.ReadFile(a.file("INBOX", mark(3)))
+		need(t, err == nil && bytes.Contains(file, []byte("X-MS-Has-Attach: \n")), "OfflineIMAP rewrites no more: %q %v", file, err)
+		w := a.tap()
+		r := a.sync()
+		need(t, len(tapBodies(w.take())) == 0 && strings.Contains(r.out, "joined 40 messages"), "%v", r)
+		for i := range 40 {
+			need(t, a.uid("INBOX", mark(i)) != 0 && a.file("INBOX", mark(i)) != "", "message %d is gone", i)
+		}
+		a.quiet()
+		if err := os.Remove(a.file("INBOX", mark(3))); err != nil {
+			t.Fatal(err)
+		}
+		a.sync()
+		need(t, a.uid("INBOX", mark(3)) == 0 && a.uid("INBOX", mark(2)) != 0, "the deletion did not reach the message it was made for")
 	})
 }
 
@@ -443,5 +470,69 @@ func TestAdoptsWhatOfflineIMAPPushed(t *testing.T) {
 		}
 		a.offlineimap()
 		a.adopts(tree{}, len(list))
+	})
+}
+
+// A Maildir that Dovecot itself keeps, copied with cp.
+func TestAdoptsACopyOfTheServersMaildir(t *testing.T) {
+	for name, c := range map[string]struct {
+		option imaptest.Option
+		plus   bool
+	}{
+		"fs":        {option: imaptest.Maildir()},
+		"maildir++": {option: imaptest.Location("maildir:~/Maildir"), plus: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAccount(t, imaptest.Dovecot(t, c.option), "me")
+			list := specimens()
+			a.fill(list)
+			otherProgram(t, nil, "cp", "-a", filepath.Join(a.server.Home("me"), "Maildir"), a.root)
+			l := tree{plus: c.plus}
+			if !c.plus { // INBOX is the root, the others lie below it without a dot
+				l.inbox = a.root
+			}
+			a.adopts(l, len(list))
+		})
+	}
+}
+
+// Files that a person saved, with the line ends of either kind.
+func TestAdoptsFilesOfEitherLineEnd(t *testing.T) {
+	a := newAccount(t, imaptest.Dovecot(t), "me")
+	list := specimens()
+	a.fill(list)
+	for i, s := range list {
+		body := s.body
+		if i%2 == 0 {
+			body = string(sidetest.Canonical([]byte(body)))
+		}
+		a.deliver(s.box, body, s.date, "S")
+	}
+	a.adopts(tree{utf8: true}, len(list))
+}
+
+// Where headers cannot tell messages apart, their bodies are compared, and
+// nothing else travels.
+func TestAdoptsTwins(t *testing.T) {
+	each(t, func(t *testing.T, a *account) {
+		one := strings.Replace(letter(1), "Hello 1.", "Hello one.", 1) // the header of letter 1, another body
+		bare := "X-Nothing: to tell\n\nHello bare.\n"
+		for _, body := range []string{letter(1), one, letter(2), letter(3), letter(3), letter(3), bare} {
+			a.append("INBOX", body, date(1))
+			a.deliver("INBOX", body, date(1), "S")
+		}
+		a.deliver("INBOX", letter(3), date(1), "S") // a fourth one, only here
+		w := a.tap()
+		r := a.sync()
+		a.agree()
+		need(t, a.remote().Messages() == 8, "%d messages on the server, want 8", a.remote().Messages())
+		sent := 0
+		for _, c := range tapBodies(w.take()) {
+			if strings.Contains(c, "APPEND") {
+				sent++
+			}
+		}
+		need(t, sent == 1 && strings.Contains(r.out, "joined 7 messages"), "%d messages were sent: %v", sent, r)
+		a.quiet()
 	})
 }
