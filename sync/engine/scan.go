@@ -148,6 +148,7 @@ type differ struct {
 	known    map[mail.Ref]plan.Known
 	unknown  map[mail.Ref]bool // see run.unknown
 	expected int               // messages there must be now, by what was seen
+	hidden   bool              // something was left out because of unknown
 	changes  []plan.Change
 	suspects []suspect
 }
