@@ -10,44 +10,60 @@ import (
 	"github.com/godwit-mail/godwit/sync/plan"
 )
 
-// TestConfirm: what is looked for is gone from INBOX when it was scanned;
-// every case does something else to the tree.
-func TestConfirm(t *testing.T) {
-	const body = "Subject: gone\r\nMessage-ID: <1@x>\r\n\r\nbody\r\n"
-	const file = "Subject: gone\nMessage-ID: <1@x>\n\nbody\n"
-	for _, tt := range []struct {
-		name  string
-		first func(*fixture) // before the survey
-		later func(*fixture) // after the scans
-		want  string         // sure, outside, or neither
-		size  bool           // no more than the size is known of the message
-	}{
+const (
+	goneBody = "Subject: gone\r\nMessage-ID: <1@x>\r\n\r\nbody\r\n"
+	goneFile = "Subject: gone\nMessage-ID: <1@x>\n\nbody\n"
+)
+
+// A confirmCase does something to a tree that a message is gone from.
+type confirmCase struct {
+	name  string
+	first func(*fixture) // before the survey
+	later func(*fixture) // after the scans
+	want  string         // sure, outside, or neither
+	bound func(plan.Place) bool
+	size  bool // no more than the size is known of the message
+}
+
+func confirmCases() []confirmCase {
+	return []confirmCase{
 		{name: "nothing else", want: "sure"},
-		{name: "it came back", later: func(fx *fixture) { fx.write(file, "INBOX", "cur", "1.a:2,S") }, want: "neither"},
-		{name: "its key in another mailbox", first: func(fx *fixture) { fx.write(file, "A", "cur", "1.a:2,S") }, want: "neither"},
-		{name: "its key came to another mailbox", later: func(fx *fixture) { fx.write(file, "A", "new", "1.a") }, want: "neither"},
-		{name: "its key out of scope", first: func(fx *fixture) { fx.write(file, "Out", "cur", "1.a:2,S") }, want: "outside"},
-		{name: "its bytes out of scope", first: func(fx *fixture) { fx.write(file, "Out", "cur", "9.z:2,S") }, want: "outside"},
-		{name: "its bytes out of scope, with CRLF", first: func(fx *fixture) { fx.write(body, "Out", "cur", "9.z:2,S") }, want: "outside"},
-		{name: "its bytes out of scope, with X-TUID", first: func(fx *fixture) { fx.write("X-TUID: abcdefghijkl\n"+file, "Out", "cur", "9.z:2,S") }, want: "outside"},
-		{name: "other bytes of that size out of scope", first: func(fx *fixture) { fx.write(strings.Replace(file, "body", "also", 1), "Out", "cur", "9.z:2,S") }, want: "sure"},
-		{name: "its bytes in a mailbox that was scanned", first: func(fx *fixture) { fx.write(file, "A", "cur", "9.z:2,S") }, want: "sure"},
-		{name: "its bytes came after the scan", later: func(fx *fixture) { fx.write(file, "A", "new", "9.z") }, want: "neither"},
+		{name: "it came back", later: func(fx *fixture) { fx.write(goneFile, "INBOX", "cur", "1.a:2,S") }, want: "neither"},
+		{name: "its key in another mailbox", first: func(fx *fixture) { fx.write(goneFile, "A", "cur", "1.a:2,S") }, want: "neither"},
+		{
+			name:  "its key in another mailbox, where another row has it",
+			first: func(fx *fixture) { fx.write(goneFile, "A", "cur", "1.a:2,S") },
+			bound: func(at plan.Place) bool { return at.Ref == "1.a" },
+			want:  "sure",
+		},
+		{name: "its key came to another mailbox", later: func(fx *fixture) { fx.write(goneFile, "A", "new", "1.a") }, want: "neither"},
+		{name: "its key out of scope", first: func(fx *fixture) { fx.write(goneFile, "Out", "cur", "1.a:2,S") }, want: "outside"},
+		{name: "its bytes out of scope", first: func(fx *fixture) { fx.write(goneFile, "Out", "cur", "9.z:2,S") }, want: "outside"},
+		{name: "its bytes out of scope, with CRLF", first: func(fx *fixture) { fx.write(goneBody, "Out", "cur", "9.z:2,S") }, want: "outside"},
+		{name: "its bytes out of scope, with X-TUID", first: func(fx *fixture) { fx.write("X-TUID: abcdefghijkl\n"+goneFile, "Out", "cur", "9.z:2,S") }, want: "outside"},
+		{name: "other bytes of that size out of scope", first: func(fx *fixture) { fx.write(strings.Replace(goneFile, "body", "also", 1), "Out", "cur", "9.z:2,S") }, want: "sure"},
+		{name: "its bytes in a mailbox that was scanned", first: func(fx *fixture) { fx.write(goneFile, "A", "cur", "9.z:2,S") }, want: "sure"},
+		{name: "its bytes came after the scan", later: func(fx *fixture) { fx.write(goneFile, "A", "new", "9.z") }, want: "neither"},
 		{name: "other bytes came after the scan", later: func(fx *fixture) { fx.write("Subject: else\n\n", "A", "new", "9.z") }, want: "sure"},
-		{name: "something of its size came", size: true, later: func(fx *fixture) { fx.write(strings.Replace(file, "body", "also", 1), "A", "new", "9.z") }, want: "neither"},
+		{name: "something of its size came", size: true, later: func(fx *fixture) { fx.write(strings.Replace(goneFile, "body", "also", 1), "A", "new", "9.z") }, want: "neither"},
 		{name: "something much larger came", size: true, later: func(fx *fixture) { fx.write(strings.Repeat("x", 10000), "A", "new", "9.z") }, want: "sure"},
-		{name: "a mailbox came with it", later: func(fx *fixture) { fx.maildirAt("New"); fx.write(file, "New", "cur", "9.z:2,") }, want: "neither"},
+		{name: "a mailbox came with it", later: func(fx *fixture) { fx.maildirAt("New"); fx.write(goneFile, "New", "cur", "9.z:2,") }, want: "neither"},
 		{name: "a mailbox was renamed", later: func(fx *fixture) { fx.rename("A", "B") }, want: "neither"},
 		{name: "a mailbox was replaced", later: func(fx *fixture) { fx.rename("A", ".B"); fx.maildirAt("A") }, want: "neither"},
-		{name: "we placed its bytes ourselves", later: func(fx *fixture) { fx.put("A", incoming(1, body, mail.Item{})) }, want: "sure"},
-		{name: "we placed mail in a mailbox that had not changed", later: func(fx *fixture) { fx.put("Still", incoming(1, body, mail.Item{})) }, want: "sure"},
-		{name: "it came to a mailbox that had not changed", later: func(fx *fixture) { fx.write(file, "Still", "cur", "9.z:2,") }, want: "neither"},
+		{name: "we placed its bytes ourselves", later: func(fx *fixture) { fx.put("A", incoming(1, goneBody, mail.Item{})) }, want: "sure"},
+		{name: "we placed mail in a mailbox that had not changed", later: func(fx *fixture) { fx.put("Still", incoming(1, goneBody, mail.Item{})) }, want: "sure"},
+		{name: "it came to a mailbox that had not changed", later: func(fx *fixture) { fx.write(goneFile, "Still", "cur", "9.z:2,") }, want: "neither"},
 		{name: "it came there beside ours", later: func(fx *fixture) {
 			fx.put("Still", incoming(1, "x", mail.Item{}))
-			fx.write(file, "Still", "cur", "9.z:2,")
+			fx.write(goneFile, "Still", "cur", "9.z:2,")
 		}, want: "neither"},
-		{name: "it lies in a mailbox that was not scanned", first: func(fx *fixture) { fx.write(file, "Unscanned", "cur", "9.z:2,") }, want: "neither"},
-	} {
+		{name: "it lies in a mailbox that was not scanned", first: func(fx *fixture) { fx.write(goneFile, "Unscanned", "cur", "9.z:2,") }, want: "neither"},
+	}
+}
+
+// TestConfirm: what is looked for is gone from INBOX when it was scanned.
+func TestConfirm(t *testing.T) {
+	for _, tt := range confirmCases() {
 		t.Run(tt.name, func(t *testing.T) {
 			fx := newFixture(t, Options{})
 			fx.make(mail.Inbox, "A", "Still", "Unscanned", "Out")
@@ -66,11 +82,11 @@ func TestConfirm(t *testing.T) {
 			if tt.later != nil {
 				tt.later(fx)
 			}
-			id := bodyDigest(t, body)
+			id := bodyDigest(t, goneBody)
 			if tt.size {
 				id = mail.Identity{Size: id.Size}
 			}
-			sure, outside, err := fx.Confirm(t.Context(), []plan.Gone{{At: fx.at(mail.Inbox, "1.a"), Ident: id}})
+			sure, outside, err := fx.Confirm(t.Context(), []plan.Gone{{At: fx.at(mail.Inbox, "1.a"), Ident: id, Bound: tt.bound}})
 			if err != nil {
 				t.Fatal(err)
 			}

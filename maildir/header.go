@@ -21,27 +21,24 @@ func (h *headerReader) Read(p []byte) (int, error) {
 	if h.done || h.n >= maxHeaderRead {
 		return 0, io.EOF
 	}
+	if h.tail == nil {
+		h.tail = []byte("\n") // a message can begin with the empty line
+	}
 	if len(p) > 4096 {
 		p = p[:4096]
 	}
 	n, err := h.r.Read(p)
 	joined := append(bytes.Clone(h.tail), p[:n]...)
-	if end := headerEnd(joined, h.n == 0); end >= 0 {
+	if end := headerEnd(joined); end >= 0 {
 		n, h.done = end-len(h.tail), true
 	}
-	h.tail = joined[max(0, len(joined)-3):]
+	h.tail = joined[max(0, len(joined)-2):]
 	h.n += n
 	return n, err
 }
 
-// headerEnd is the offset behind the empty line in p, -1 if there is none.
-func headerEnd(p []byte, start bool) int {
-	if start && bytes.HasPrefix(p, []byte("\n")) {
-		return 1
-	}
-	if start && bytes.HasPrefix(p, []byte("\r\n")) {
-		return 2
-	}
+// headerEnd is the offset behind the first empty line in p, -1 if there is none.
+func headerEnd(p []byte) int {
 	end := -1
 	for _, mark := range []string{"\n\n", "\n\r\n"} {
 		if i := bytes.Index(p, []byte(mark)); i >= 0 && (end < 0 || i+len(mark) < end) {
