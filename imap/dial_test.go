@@ -280,8 +280,9 @@ func TestLogin(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer l.close()
-			if l.client.State() != goimap.ConnStateAuthenticated {
-				t.Error("not logged in")
+			// The library sets its state only after it tells of the answer.
+			if err := l.client.Noop().Wait(); err != nil || l.client.State() != goimap.ConnStateAuthenticated {
+				t.Errorf("not logged in: %v", err)
 			}
 			if name := <-first; strings.HasPrefix(row.name, "PLAIN") != (name == "AUTHENTICATE") {
 				t.Errorf("sent %s", name)

@@ -56,6 +56,9 @@
 // message is still open, and both would read: call Kill and wait for
 // imapclient's Closed before the message or the command is touched again.
 //
+// The library sets Client.State and Client.Mailbox only after Wait has told
+// of the answer: they may lag behind.
+//
 // One goroutine reads and any number write, as imapclient does; but for the
 // case above, reads exclude each other.
 package wire
