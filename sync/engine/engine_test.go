@@ -201,7 +201,9 @@ func TestUIDValidityReset(t *testing.T) {
 		need(t, find(w.remote, "INBOX", 3) == "", "a deletion was forgotten")
 		need(t, find(w.local, "INBOX", 4) != "", "a message that the reset lost was deleted")
 		need(t, find(w.remote, "Work", 5) != "", "a move was forgotten")
-		need(t, w.remote.Bodies() == 2, "%d bodies travelled, the new one and the one kept before its deletion are two", w.remote.Bodies())
+		// The new one, the one kept before its deletion, and one that is read back
+		// after the first push to see whether the server rewrites.
+		need(t, w.remote.Bodies() == 3, "%d bodies travelled", w.remote.Bodies())
 		w.agree(t)
 	})
 }
@@ -429,6 +431,7 @@ func TestUnreadableMessageIsNamedAndStopsNobody(t *testing.T) {
 		// It holds up no deletion of another message.
 		w.remote.Expunge("INBOX", find(w.remote, "INBOX", 5))
 		rep = w.run(t)
+		need(t, rep.Exit() == 1 && rep.Deleted[plan.Local] == 1, "exit %d, deleted %v: %v", rep.Exit(), rep.Deleted, w.actions())
 		w.remote.Break("INBOX", bad, nil)
 		rep = w.run(t)
 		need(t, rep.Exit() == 0, "exit %d: %v %v", rep.Exit(), rep.Faults, w.actions())
@@ -461,6 +464,40 @@ func TestServerThatKeepsOneCopy(t *testing.T) {
 		rep := w.run(t)
 		need(t, rep.Exit() == 0, "exit %d: %v %v", rep.Exit(), rep.Faults, w.actions())
 		need(t, w.local.Snapshot().Messages() == 13 && w.remote.Snapshot().Messages() == 11, "%d here, %d there", w.local.Snapshot().Messages(), w.remote.Snapshot().Messages())
+		w.quiet(t)
+	})
+}
+
+func TestServerThatRewrites(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		odd := "From: a@example.org\r\nSubject: gr\xfc\xdfe\r\nMessage-ID: <odd@example.org>\r\n\r\nHello\r\n"
+		w.remote.Traits.Rewrite = func(raw []byte) []byte {
+			out := []byte(nil)
+			for _, c := range raw {
+				if c >= 0x80 {
+					c = 'X'
+				}
+				out = append(out, c)
+			}
+			return out
+		}
+		w.fill(t, "INBOX", 0, 5)
+		w.remote.CreateBox("Work")
+		w.local.Deliver("INBOX", odd, mail.FlagSet{}, day)
+		w.local.Deliver("INBOX", letter(50), mail.FlagSet{}, day)
+		w.run(t)
+		w.quiet(t)
+		// It is recognised when the server numbers anew, when it is moved, and
+		// can be deleted.
+		w.remote.ResetEpoch("INBOX")
+		rep := w.run(t)
+		need(t, rep.Copied == [2]int{} && w.remote.Snapshot().Messages() == 7, "copied %v: %v", rep.Copied, w.actions())
+		w.remote.Move("INBOX", w.remote.Snapshot()["INBOX"][5].Ref, "Work", false)
+		rep = w.run(t)
+		need(t, rep.Moved[plan.Local] == 1 && rep.Copied == [2]int{}, "moved %v: %v", rep.Moved, w.actions())
+		w.local.Expunge("Work", w.local.Snapshot()["Work"][0].Ref)
+		rep = w.run(t)
+		need(t, rep.Exit() == 0 && rep.Deleted[plan.Remote] == 1, "exit %d, deleted %v: %v", rep.Exit(), rep.Deleted, rep.Faults)
 		w.quiet(t)
 	})
 }

@@ -123,6 +123,7 @@ type transfer struct {
 	byRef   map[mail.Ref]int
 	given   []bool // handed to the batch
 	intents []plan.Intent
+	shapes  map[int]*shape // of messages that go to the server
 	batch   Batch
 	addErr  error
 }
@@ -135,7 +136,7 @@ func (r *run) gainOnce(ctx context.Context, gains []plan.Gain) (left []plan.Gain
 	if err := r.recognisable(ctx, gains); err != nil {
 		return nil, err
 	}
-	t := transfer{run: r, gains: gains, byRef: map[mail.Ref]int{}, given: make([]bool, len(gains))}
+	t := transfer{run: r, gains: gains, byRef: map[mail.Ref]int{}, given: make([]bool, len(gains)), shapes: map[int]*shape{}}
 	refs := make([]mail.Ref, len(gains))
 	for i, g := range gains {
 		refs[i] = g.From.Ref
@@ -285,6 +286,10 @@ func (t *transfer) add(ctx context.Context) func(mail.Ref, mail.Item, io.Reader)
 		item := t.run.itemFor(*g)
 		item.Ident = g.Item.Ident
 		item.Ident.Size = seen.Ident.Size
+		if g.To == plan.Remote {
+			t.shapes[i] = &shape{r: body}
+			body = t.shapes[i]
+		}
 		opened := false
 		t.addErr = t.batch.Add(ctx, plan.Incoming{Tag: i, Item: item, Open: func() (io.ReadCloser, error) {
 			if opened {
@@ -300,7 +305,7 @@ func (t *transfer) add(ctx context.Context) func(mail.Ref, mail.Item, io.Reader)
 // placed settles what became of a chunk.
 func (r *run) placed(ctx context.Context, t *transfer, placed []plan.Placed) error {
 	var st plan.Settlement
-	keep := map[int]bool{}
+	keep, rows := map[int]bool{}, map[int]*plan.Row{}
 	for _, pl := range placed {
 		g := t.gains[pl.Tag]
 		switch {
@@ -321,6 +326,8 @@ func (r *run) placed(ctx context.Context, t *transfer, placed []plan.Placed) err
 			row := r.gained(g, pl)
 			if r.alias(ctx, g, pl, t.intents[pl.Tag].Next) {
 				row.At[g.To], row.Epoch[g.To], row.State = plan.Place{}, "", plan.Kept
+			} else {
+				rows[pl.Tag] = row
 			}
 			st.Put = append(st.Put, row)
 		}
@@ -330,6 +337,7 @@ func (r *run) placed(ctx context.Context, t *transfer, placed []plan.Placed) err
 			st.Done = append(st.Done, t.intents[i].ID)
 		}
 	}
+	r.readBack(ctx, t, rows)
 	st.Events = r.takeEvents()
 	return r.settle(ctx, &st)
 }

@@ -234,7 +234,11 @@ func (r *run) keep(ctx context.Context, losses []plan.Loss) ([]plan.Loss, error)
 		row := r.rows[l.Row]
 		item.Date = row.Date
 		what := Kept{Side: s, Mailbox: r.name(s, l.At.Box), Item: item}
-		if e := r.Keeper.Keep(ctx, what, row.Ident[s], body); e != nil {
+		want := row.Ident[s]
+		if s == plan.Remote {
+			want = mail.Identity{} // what the server gives is what it deletes
+		}
+		if e := r.Keeper.Keep(ctx, what, want, body); e != nil {
 			if mail.GradeOf(e, mail.GradeMessage) >= mail.GradeAccount {
 				return e
 			}

@@ -41,12 +41,14 @@ type run struct {
 	report Report
 	side   [2]Writer
 	meta   map[string]string // what the index remembers, and what this run adds
-	root   *Root
-	adopt  bool // no deletions, flags by union
-	rebind bool // the server is another one: no Ref on it means anything
-	runs   int64
-	stamp  bool // the root has been stamped in this run
-	wrote  bool // the index was written to
+	// learned goes into the index's Meta at the end.
+	learned map[string]string
+	root    *Root
+	adopt   bool // no deletions, flags by union
+	rebind  bool // the server is another one: no Ref on it means anything
+	runs    int64
+	stamp   bool // the root has been stamped in this run
+	wrote   bool // the index was written to
 
 	stored  map[mail.BoxID]plan.BoxRecord // as the index has them
 	records []plan.BoxRecord              // as they should be
@@ -112,6 +114,7 @@ func newRun(o Options) *run {
 		intended:    map[int64]bool{},
 		rows:        map[int64]*plan.Row{},
 		dropped:     map[int64]bool{},
+		learned:     map[string]string{},
 		placedAt:    map[plan.Place]bool{},
 		was:         map[pendingKey]plan.Pending{},
 		holding:     map[int64]plan.Held{},
@@ -243,6 +246,7 @@ func (r *run) checkRoot(ctx context.Context) (ok bool, err error) {
 	r.adopt = r.meta[metaAdopting] == "1"
 	if r.meta[metaBound] != "" && r.meta[metaBound] != r.Bound {
 		r.adopt, r.rebind = true, true
+		r.meta[metaFaithful], r.learned[metaFaithful] = "", ""
 		r.note(Event{Text: "the account now names another server or user: nothing is deleted, both sides are joined"})
 	}
 	if old := r.meta[metaMode]; old != "" && old != r.Mode && old != "mirror" {
@@ -334,6 +338,7 @@ func (r *run) recordRun(ctx context.Context, err error) error {
 	if e := r.Index.EndRun(ctx, rec); e != nil {
 		return indexFault(e)
 	}
+	r.recount(ctx)
 	return nil
 }
 

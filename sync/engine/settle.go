@@ -62,7 +62,7 @@ func (r *run) noteOf(n plan.Note) {
 // everything is settled, what is pending and held. It writes nothing if
 // nothing differs from what the index has.
 func (r *run) settleRun(ctx context.Context, whole bool) error {
-	st := plan.Settlement{Declines: r.noted, Losses: r.newLoss, Events: r.takeEvents()}
+	st := plan.Settlement{Declines: r.noted, Losses: r.newLoss, Events: r.takeEvents(), Meta: r.learned}
 	r.heldHints()
 	pendingBoxes := r.takePending(&st)
 	r.takeHeld(&st)
@@ -79,7 +79,7 @@ func (r *run) settleRun(ctx context.Context, whole bool) error {
 		}
 	}
 	if r.adopt && whole && r.adopted() {
-		st.Meta = map[string]string{metaAdopting: ""}
+		st.Meta[metaAdopting] = ""
 	}
 	r.sum()
 	if emptySettlement(&st) {
@@ -194,9 +194,24 @@ func (r *run) sum() {
 	}
 	r.report.Declined = len(r.decline)
 	for _, rec := range r.records {
-		r.report.Messages += rec.Side[plan.Local].Known
+		if !rec.Dormant {
+			r.report.Messages += rec.Side[plan.Local].Known
+		}
 	}
-	r.report.Messages += r.report.Copied[plan.Local] + r.report.Copied[plan.Remote] + r.report.Adopted - len(r.dropped)
+}
+
+// recount counts the messages again after a run that wrote to the index.
+func (r *run) recount(ctx context.Context) {
+	boxes, err := r.Index.Boxes(ctx)
+	if err != nil || !r.wrote {
+		return // the count of the beginning stands
+	}
+	r.report.Messages = 0
+	for _, b := range boxes {
+		if !b.Dormant {
+			r.report.Messages += b.Side[plan.Local].Known
+		}
+	}
 }
 
 func emptySettlement(s *plan.Settlement) bool {
