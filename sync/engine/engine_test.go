@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/godwit-mail/godwit/mail"
@@ -424,10 +425,10 @@ func TestUnreadableMessageIsNamedAndStopsNobody(t *testing.T) {
 		for i := range 10 {
 			w.remote.Deliver("INBOX", letter(i), mail.FlagSet{}, day)
 		}
-		bad := find(w.remote, "INBOX", 3)
+		bad := w.remote.Deliver("INBOX", letter(99)+strings.Repeat("more\r\n", 500), mail.FlagSet{}, day)
 		w.remote.Break("INBOX", bad, sidetest.ErrBroken)
 		rep := w.run(t)
-		need(t, rep.Exit() == 1 && rep.Copied[plan.Local] == 9 && len(rep.Faults) > 0, "exit %d, copied %v: %v", rep.Exit(), rep.Copied, rep.Faults)
+		need(t, rep.Exit() == 1 && rep.Copied[plan.Local] == 10 && len(rep.Faults) > 0, "exit %d, copied %v: %v", rep.Exit(), rep.Copied, rep.Faults)
 		// It holds up no deletion of another message.
 		w.remote.Expunge("INBOX", find(w.remote, "INBOX", 5))
 		rep = w.run(t)

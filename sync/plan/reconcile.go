@@ -78,7 +78,7 @@ type reconciler struct {
 	news    []newMessage
 	sighted [2]bool      // every mailbox in scope was completely seen
 	reused  map[Ref]bool // new messages by their place
-	blind   [2]bool      // a new message there could not be identified
+	unread  [2][]int64   // sizes of new messages there that could not be read
 	matcher matcher
 	plan    Plan
 	nextID  int64
@@ -144,7 +144,9 @@ func (r *reconciler) note(c Change) {
 	if c.Kind == KindNew {
 		r.news = append(r.news, newMessage{Change: c})
 		r.reused[ref] = true
-		r.blind[c.Side] = r.blind[c.Side] || c.Unreadable
+		if c.Unreadable {
+			r.unread[c.Side] = append(r.unread[c.Side], c.Item.Ident.Size)
+		}
 		return
 	}
 	st := r.rows[c.Row]

@@ -32,7 +32,7 @@ func (r *reconciler) decideNone(st *state) {
 		if h == blocked {
 			return
 		}
-		if b := r.boxes[st.row.At[s.Other()].Box]; h == lacking && st.row.State == Unbound && (b == nil || b.View[s] < Complete || r.unsure(s)) {
+		if b := r.boxes[st.row.At[s.Other()].Box]; h == lacking && st.row.State == Unbound && (b == nil || b.View[s] < Complete || r.unsure(s, st)) {
 			// It may be there, unseen, under a new Ref.
 			r.holdAll(settle, st.row.ID, ReasonIncomplete, "")
 			return
@@ -42,7 +42,7 @@ func (r *reconciler) decideNone(st *state) {
 		return
 	}
 	for _, s := range Sides {
-		if st.half[s].presence == gone && r.unsure(s) {
+		if st.half[s].presence == gone && r.unsure(s, st) {
 			r.holdAll(settle, st.row.ID, ReasonIncomplete, "")
 			return
 		}
@@ -64,7 +64,7 @@ func (r *reconciler) decideOne(st *state, s Side) {
 		r.regain(st, s, ReasonRejected)
 	case other.presence == gone && other.outside:
 		r.leaveOutside(st, s)
-	case other.presence == gone && r.unsure(t):
+	case other.presence == gone && r.unsure(t, st):
 		// It may lie, moved, in a mailbox that was not seen.
 		r.holdAll(concat(st.half[s].settle, other.settle), st.row.ID, ReasonIncomplete, "")
 	case other.presence == gone && st.half[s].moved:
@@ -92,9 +92,28 @@ func (r *reconciler) decideBlocked(st *state, s Side) {
 }
 
 // unsure tells whether a message that is missing on a side may yet be there:
-// a mailbox in scope was not completely seen, or a new message there could
-// not be identified.
-func (r *reconciler) unsure(s Side) bool { return !r.sighted[s] || r.blind[s] }
+// a mailbox in scope was not completely seen, or a new message there that
+// could not be read may be it.
+func (r *reconciler) unsure(s Side, st *state) bool {
+	if !r.sighted[s] {
+		return true
+	}
+	size := st.row.Ident[s].Size
+	if size == 0 {
+		size = st.row.Ident[s.Other()].Size
+	}
+	for _, unread := range r.unread[s] {
+		if near(unread, size) {
+			return true
+		}
+	}
+	return false
+}
+
+// near tells whether two sizes can be of one message: some servers estimate.
+func near(a, b int64) bool {
+	return a == 0 || b == 0 || max(a, b)-min(a, b) <= 1024+max(a, b)/16
+}
 
 // record stores a row that one side keeps to itself, as that side has it now.
 func (r *reconciler) record(st *state, s Side) {
@@ -125,7 +144,7 @@ func (r *reconciler) regain(st *state, s Side, why Reason) {
 	case box.Rights[t].NoInsert:
 		r.keep(st, s, ReasonRights, "the mailbox takes no messages")
 		return
-	case box.View[t] < Complete || r.unsure(t):
+	case box.View[t] < Complete || r.unsure(t, st):
 		// It may be there already, unseen.
 		if len(settle) == 0 {
 			settle = []Ref{{Side: s, Kind: KindNew, At: from.place}}
@@ -149,7 +168,7 @@ func (r *reconciler) lose(st *state, s Side) {
 	box := r.boxes[st.half[s].place.Box]
 	origin := r.boxes[st.half[t].place.Box]
 	switch {
-	case origin == nil || origin.View[t] < Complete || r.unsure(t):
+	case origin == nil || origin.View[t] < Complete || r.unsure(t, st):
 		r.holdAll(settle, st.row.ID, ReasonIncomplete, "")
 	case !r.in.Policy.Lose[s]:
 		r.keep(st, s, ReasonMode, "the mode does not carry deletions to this side")
@@ -234,9 +253,6 @@ func (r *reconciler) decideNew(n *newMessage) {
 // blindIn tells whether a new message in that mailbox could not be
 // identified: it might be the very one that is to be copied there.
 func (r *reconciler) blindIn(s Side, box mail.BoxID) bool {
-	if !r.blind[s] {
-		return false
-	}
 	for i := range r.news {
 		if n := &r.news[i]; n.Side == s && n.Unreadable && n.At.Box == box {
 			return true
