@@ -34,12 +34,14 @@ func unsupported(acc *config.Account) error {
 	return nil
 }
 
+const noBackup = "backup = true does nothing yet: no generations are kept"
+
 // inert lists what an account asks for and this version does not do. None of
-// it makes a sync wrong; all of it is worth knowing.
+// it makes a sync wrong; check tells all of it.
 func inert(acc *config.Account) []string {
 	var out []string
 	if acc.Backup {
-		out = append(out, "backup = true does nothing yet: no generations are kept")
+		out = append(out, noBackup)
 	}
 	if acc.Compress {
 		out = append(out, `compress = "on" does nothing yet`)

@@ -82,8 +82,8 @@ func (a *app) syncAccount(ctx context.Context, acc *config.Account, s syncOption
 		a.fail(acc.Name, err)
 		return a.code
 	}
-	for _, what := range inert(acc) {
-		a.complain(acc.Name, what)
+	if acc.Backup { // who asks for a backup must not believe there is one
+		a.complain(acc.Name, noBackup)
 	}
 	o, err := open(ctx, acc, s.dryRun)
 	if err != nil {
