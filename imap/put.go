@@ -139,6 +139,8 @@ func (b *batch) send(ctx context.Context, item mail.Item, sp *spool, p *plan.Pla
 			b.lost = append(b.lost, len(b.placed)-1)
 		case isLost(err) && try == 1:
 			continue
+		case refusedByServer(err) && codeOf(err) == goimap.ResponseCodeNoPerm: // RFC 5530, section 3
+			p.Err = refusal(mail.GradeMessage, fmt.Errorf("storing in mailbox %q: %w: %w", b.wire, mail.ErrDenied, err))
 		default:
 			p.Err = refusal(mail.GradeMessage, fmt.Errorf("storing in mailbox %q: %w", b.wire, err))
 		}

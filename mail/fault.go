@@ -75,3 +75,7 @@ func ClassOf(err error) Class {
 
 // ErrShort is wrapped by the error of a message that ended before its size.
 var ErrShort = errors.New("message ended before its announced size")
+
+// ErrDenied is wrapped by the error of a message that a side will not take,
+// now or later, because the account has no right to store it there.
+var ErrDenied = errors.New("no right to store it")

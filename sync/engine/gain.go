@@ -315,6 +315,8 @@ func (r *run) placed(ctx context.Context, t *transfer, placed []plan.Placed) err
 			for _, ref := range g.Settle {
 				r.pend(plan.Pending{Side: ref.Side, At: ref.At, Kind: ref.Kind, Row: g.Row.ID, Why: plan.ReasonUnknown, Text: "sent, but it is not known yet whether it arrived", Ident: g.Item.Ident})
 			}
+		case errors.Is(pl.Err, mail.ErrDenied):
+			st.Put = append(st.Put, r.denied(g))
 		case pl.Err != nil:
 			r.gainFailed(g)
 			err := fmt.Errorf("message %s from %s: %w", g.From.Ref, r.name(g.To.Other(), g.From.Box), pl.Err)
@@ -340,6 +342,17 @@ func (r *run) placed(ctx context.Context, t *transfer, placed []plan.Placed) err
 	r.readBack(ctx, t, rows)
 	st.Events = r.takeEvents()
 	return r.settle(ctx, &st)
+}
+
+// denied is the row of a message that the other side will not take: it stays
+// where it is, told once, until the rights change.
+func (r *run) denied(g plan.Gain) *plan.Row {
+	from, row := g.To.Other(), g.Row
+	row.ID, row.NoBase, row.State, row.Date = max(row.ID, 0), false, plan.Kept, g.Item.Date
+	row.At[from], row.Epoch[from], row.Flags[from] = g.From, g.Epoch, g.Item.Flags
+	row.At[g.To], row.Epoch[g.To] = plan.Place{}, ""
+	r.noteOf(plan.Note{Side: g.To, At: plan.Place{Box: g.Box}, Why: plan.ReasonRights, Text: "the mailbox takes no messages"})
+	return &row
 }
 
 // alias tells whether the server answered with a message that it had already

@@ -23,6 +23,14 @@ func (r *reconciler) decideRow(st *state) {
 // known to lack it is it forgotten.
 func (r *reconciler) decideNone(st *state) {
 	settle := concat(st.half[Local].settle, st.half[Remote].settle)
+	if st.row.At[Local].IsZero() && st.row.At[Remote].IsZero() {
+		// Both places were lost (an adoption found it on neither side). Once
+		// both sides were seen whole and have nothing like it, it is gone.
+		if !r.unsure(Local, st) && !r.unsure(Remote, st) {
+			r.plan.Drops = append(r.plan.Drops, st.row.ID)
+		}
+		return
+	}
 	for _, s := range Sides {
 		h, o := st.half[s].presence, st.half[s.Other()].presence
 		if h == gone && o == blocked {
