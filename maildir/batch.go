@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -43,7 +42,7 @@ type batch struct {
 type staged struct {
 	in     plan.Incoming
 	name   string // in tmp; "" when it is there no more
-	file   *os.File
+	file   *handle
 	placed plan.Placed
 }
 
@@ -156,7 +155,7 @@ func (b *batch) syncOpen() {
 		g.Go(func() error {
 			var err error
 			if b.m.opt.FSync {
-				err = syncData(s.file)
+				err = s.file.sync()
 			}
 			if cerr := s.file.Close(); err == nil {
 				err = cerr

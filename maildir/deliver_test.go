@@ -39,7 +39,7 @@ func canonical(file string) string {
 // TestStoredForm: LF where that is lossless, else verbatim; and a file gives
 // back its canonical form, of exactly the size announced.
 func TestStoredForm(t *testing.T) {
-	d, err := openPath(t.TempDir())
+	d, err := seam(nil).openPath(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

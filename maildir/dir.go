@@ -17,6 +17,7 @@ import (
 type dir struct {
 	fd   int
 	path string // for messages only
+	seam seam
 }
 
 // An entry kind, as the directory tells it.
@@ -35,42 +36,30 @@ type dirent struct {
 	kind kind
 }
 
-// openPath opens a directory by a path that the user gave. A symbolic link is
-// followed here and nowhere else.
-func openPath(path string) (*dir, error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: path, Err: err}
-	}
-	return &dir{fd: fd, path: path}, nil
-}
-
 func (d *dir) close() {
 	if d != nil {
 		_ = unix.Close(d.fd) // opened for reading: nothing can be lost
 	}
 }
 
-// at runs a system call on the entry name, again when a signal interrupts it.
+// at makes a system call on the entry name.
 func (d *dir) at(op, name string, call func() error) error {
 	if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
 		return &os.PathError{Op: op, Path: d.path, Err: fmt.Errorf("%q is not the name of an entry", name)}
 	}
-	for {
-		err := call()
-		switch {
-		case err == nil:
-			return nil
-		case errors.Is(err, unix.EINTR):
-		default:
-			return &os.PathError{Op: op, Path: d.path + "/" + name, Err: err}
-		}
+	path := ""
+	if d.seam != nil {
+		path = d.path + "/" + name
 	}
+	if err := d.seam.run(op, path, call); err != nil {
+		return &os.PathError{Op: op, Path: d.path + "/" + name, Err: err}
+	}
+	return nil
 }
 
 // sub opens a directory in d.
 func (d *dir) sub(name string) (*dir, error) {
-	s := &dir{path: d.path + "/" + name}
+	s := &dir{path: d.path + "/" + name, seam: d.seam}
 	err := d.at("open", name, func() (err error) {
 		s.fd, err = unix.Openat(d.fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 		return err
@@ -106,30 +95,34 @@ func (d *dir) again() (*dir, error) {
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: d.path, Err: err}
 	}
-	return &dir{fd: fd, path: d.path}, nil
+	return &dir{fd: fd, path: d.path, seam: d.seam}, nil
 }
 
 // openFile opens an entry; a symbolic link is refused.
-func (d *dir) openFile(name string, flags int, mode uint32) (*os.File, error) {
+func (d *dir) openFile(name string, flags int, mode uint32) (*handle, error) {
 	var fd int
-	err := d.at("open", name, func() (err error) {
+	call := "open"
+	if flags&unix.O_CREAT != 0 {
+		call = "create"
+	}
+	err := d.at(call, name, func() (err error) {
 		fd, err = unix.Openat(d.fd, name, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return os.NewFile(uintptr(fd), d.path+"/"+name), nil
+	return &handle{os: os.NewFile(uintptr(fd), d.path+"/"+name), seam: d.seam}, nil
 }
 
 // read opens a regular file for reading. It does not wait for the other end
 // of a pipe that somebody put there.
-func (d *dir) read(name string) (*os.File, stat, error) {
+func (d *dir) read(name string) (*handle, stat, error) {
 	f, err := d.openFile(name, unix.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, stat{}, err
 	}
-	st, err := statFile(f)
+	st, err := f.stat()
 	if err == nil && !st.regular() {
 		err = &os.PathError{Op: "open", Path: f.Name(), Err: errors.New("not a regular file")}
 	}
@@ -141,7 +134,7 @@ func (d *dir) read(name string) (*os.File, stat, error) {
 }
 
 // create makes a new file that nobody else can read.
-func (d *dir) create(name string) (*os.File, error) {
+func (d *dir) create(name string) (*handle, error) {
 	return d.openFile(name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, 0o600)
 }
 
@@ -159,16 +152,10 @@ func (d *dir) rmdir(name string) error {
 
 // sync makes the entries of d durable.
 func (d *dir) sync() error {
-	for {
-		err := unix.Fsync(d.fd)
-		switch {
-		case err == nil:
-			return nil
-		case errors.Is(err, unix.EINTR):
-		default:
-			return &os.PathError{Op: "sync", Path: d.path, Err: err}
-		}
+	if err := d.seam.run("sync directory", d.path, func() error { return unix.Fsync(d.fd) }); err != nil {
+		return &os.PathError{Op: "sync", Path: d.path, Err: err}
 	}
+	return nil
 }
 
 // setTime sets the time of modification of an entry.
@@ -260,13 +247,11 @@ func (d *dir) stat(name string) (stat, error) {
 }
 
 // self looks at the directory itself.
-func (d *dir) self() (stat, error) { return statFD(d.fd, d.path) }
+func (d *dir) self() (stat, error) { return statFD(d.seam, d.fd, d.path) }
 
-func statFile(f *os.File) (stat, error) { return statFD(int(f.Fd()), f.Name()) }
-
-func statFD(fd int, path string) (stat, error) {
+func statFD(s seam, fd int, path string) (stat, error) {
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
+	if err := s.run("stat", path, func() error { return unix.Fstat(fd, &st) }); err != nil {
 		return stat{}, &os.PathError{Op: "stat", Path: path, Err: err}
 	}
 	return newStat(&st), nil

@@ -41,9 +41,9 @@ func (m *Maildir) open(b *mailbox) (*folder, error) {
 // openTop opens the directory of a mailbox.
 func (m *Maildir) openTop(b *mailbox) (*dir, error) {
 	if b.elsewhere {
-		return openPath(m.opt.Inbox)
+		return m.opt.seam.openPath(m.opt.Inbox)
 	}
-	root, err := openPath(m.opt.Root)
+	root, err := m.opt.seam.openPath(m.opt.Root)
 	if err != nil {
 		return nil, err
 	}

@@ -236,7 +236,7 @@ func (m *Maildir) renameFS(from, to mail.MailboxName) error {
 	if b == nil || len(b.path) == 0 {
 		return errors.New("it is not in the Maildir")
 	}
-	root, err := openPath(m.opt.Root)
+	root, err := m.opt.seam.openPath(m.opt.Root)
 	if err != nil {
 		return err
 	}
@@ -266,7 +266,7 @@ func (m *Maildir) renameFS(from, to mail.MailboxName) error {
 
 // renamePlusPlus renames each directory of the family.
 func (m *Maildir) renamePlusPlus(from, to mail.MailboxName) error {
-	root, err := openPath(m.opt.Root)
+	root, err := m.opt.seam.openPath(m.opt.Root)
 	if err != nil {
 		return err
 	}
@@ -358,7 +358,7 @@ func (m *Maildir) remove(ctx context.Context, b *mailbox) error {
 			return fmt.Errorf("it has mailbox %s below it", name)
 		}
 	}
-	root, err := openPath(m.opt.Root)
+	root, err := m.opt.seam.openPath(m.opt.Root)
 	if err != nil {
 		return err
 	}

@@ -202,7 +202,7 @@ func (f *folder) wordsFor(ctx context.Context, flags mail.FlagSet) (*table, erro
 }
 
 // extend writes the longer table into the lock file and renames it into place.
-func (f *folder) extend(lock *os.File, account *usage, used [maxKeywords]bool, flags mail.FlagSet) (*table, error) {
+func (f *folder) extend(lock *handle, account *usage, used [maxKeywords]bool, flags mail.FlagSet) (*table, error) {
 	t, err := readKeywords(f.top) // under the lock
 	if err != nil {
 		return nil, err
@@ -221,7 +221,7 @@ func (f *folder) extend(lock *os.File, account *usage, used [maxKeywords]bool, f
 		fmt.Fprintf(&text, "%d %s\n", i, word)
 	}
 	if st, err := f.top.stat(keywordsFile); err == nil {
-		if err := lock.Chmod(os.FileMode(st.mode & 0o777)); err != nil {
+		if err := lock.chmod(os.FileMode(st.mode & 0o777)); err != nil {
 			return nil, err
 		}
 	}
@@ -229,7 +229,7 @@ func (f *folder) extend(lock *os.File, account *usage, used [maxKeywords]bool, f
 		return nil, err
 	}
 	if f.m.opt.FSync {
-		if err := lock.Sync(); err != nil {
+		if err := lock.sync(); err != nil {
 			return nil, err
 		}
 	}
@@ -347,7 +347,7 @@ func (m *Maildir) usage(ctx context.Context) (*usage, error) {
 }
 
 // lockKeywords makes the lock file, waiting for another process to let go of it.
-func (f *folder) lockKeywords(ctx context.Context) (*os.File, error) {
+func (f *folder) lockKeywords(ctx context.Context) (*handle, error) {
 	limit := time.NewTimer(lockWait)
 	defer limit.Stop()
 	poll := time.NewTicker(lockPoll)

@@ -191,7 +191,7 @@ func TestLargeDirectory(t *testing.T) {
 	for i := range n {
 		fx.write("", "INBOX", "cur", fmt.Sprintf("%d.%s:2,S", i, token+token))
 	}
-	d, err := openPath(fx.path("INBOX", "cur"))
+	d, err := seam(nil).openPath(fx.path("INBOX", "cur"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,6 +32,8 @@ type Options struct {
 	FSync bool
 	// Clock is time.Now if nil.
 	Clock plan.Clock
+
+	seam seam
 }
 
 // A Maildir is one tree of Maildirs, open for one run. Its methods are called
@@ -116,7 +118,7 @@ func (o Options) complete() (Options, error) {
 // checkLayout refuses a root that is evidently laid out in the other way:
 // godwit would see an empty tree beside mail that it does not see.
 func (o Options) checkLayout() error {
-	root, err := openPath(o.Root)
+	root, err := o.seam.openPath(o.Root)
 	switch {
 	case gone(err):
 		return nil

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -377,7 +376,7 @@ func (f *folder) carry(ctx context.Context, e entry, to *folder, target entry) e
 }
 
 // copyInto copies an open file, with its time.
-func copyInto(ctx context.Context, tmp *dir, name string, src *os.File, st stat) error {
+func copyInto(ctx context.Context, tmp *dir, name string, src *handle, st stat) error {
 	dst, err := tmp.create(name)
 	if err != nil {
 		return err
@@ -387,7 +386,7 @@ func copyInto(ctx context.Context, tmp *dir, name string, src *os.File, st stat)
 		err = tmp.setTime(name, st.mtime)
 	}
 	if err == nil {
-		err = syncData(dst)
+		err = dst.sync()
 	}
 	return errors.Join(err, dst.Close())
 }

@@ -26,7 +26,12 @@ func (d *dir) entries(scratch *[]byte) ([]dirent, error) {
 		if int64(len(*scratch)) < want {
 			*scratch = make([]byte, want)
 		}
-		out, calls, err := d.readAll(*scratch)
+		var out []dirent
+		var calls int
+		err := d.seam.run("list", d.path, func() (err error) {
+			out, calls, err = d.readAll(*scratch)
+			return err
+		})
 		if err != nil {
 			return nil, &os.PathError{Op: "list", Path: d.path, Err: err}
 		}

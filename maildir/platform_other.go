@@ -20,7 +20,11 @@ func (d *dir) entries(*[]byte) ([]dirent, error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
-	list, err := f.ReadDir(-1)
+	var list []fs.DirEntry
+	err = d.seam.run("list", d.path, func() (err error) {
+		list, err = f.ReadDir(-1)
+		return err
+	})
 	out := make([]dirent, 0, len(list))
 	for _, e := range list {
 		out = append(out, dirent{name: e.Name(), kind: modeKind(e.Type())})

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/godwit-mail/godwit/mail"
 )
@@ -13,7 +12,7 @@ import (
 // Identify reads each file and gives its whole identity, whatever the level:
 // the header is read with the body on a disk.
 func (m *Maildir) Identify(ctx context.Context, box mail.BoxID, refs []mail.Ref, _ mail.Level, yield func(mail.Ref, mail.Identity, error) error) error {
-	return m.each(ctx, box, refs, func(f *folder, e entry, file *os.File, st stat) error {
+	return m.each(ctx, box, refs, func(f *folder, e entry, file *handle, st stat) error {
 		id, err := m.identify(ctx, file, st)
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -28,7 +27,7 @@ func (m *Maildir) Identify(ctx context.Context, box mail.BoxID, refs []mail.Ref,
 func (m *Maildir) Fetch(ctx context.Context, box mail.BoxID, refs []mail.Ref, each func(mail.Ref, mail.Item, io.Reader) error) error {
 	var faults []error
 	buf, canon := make([]byte, 64<<10), newCanonicalReader(nil)
-	err := m.each(ctx, box, refs, func(f *folder, e entry, file *os.File, st stat) error {
+	err := m.each(ctx, box, refs, func(f *folder, e entry, file *handle, st stat) error {
 		words, err := f.keywords()
 		if err != nil {
 			return err
@@ -60,7 +59,7 @@ func (m *Maildir) Fetch(ctx context.Context, box mail.BoxID, refs []mail.Ref, ea
 // each opens the file of each ref. One that is not there is passed over, one
 // that cannot be opened is given to failed.
 func (m *Maildir) each(ctx context.Context, box mail.BoxID, refs []mail.Ref,
-	do func(*folder, entry, *os.File, stat) error, failed func(mail.Ref, error) error) error {
+	do func(*folder, entry, *handle, stat) error, failed func(mail.Ref, error) error) error {
 	b, err := m.box(ctx, box)
 	if err != nil {
 		return err
@@ -111,7 +110,7 @@ func (f *folder) lookup(ctx context.Context, key string) (e entry, ok bool, err 
 }
 
 // openMessage opens the file of a message. Once it is open it may be renamed.
-func (f *folder) openMessage(ctx context.Context, key string) (e entry, file *os.File, st stat, ok bool, err error) {
+func (f *folder) openMessage(ctx context.Context, key string) (e entry, file *handle, st stat, ok bool, err error) {
 	e, ok, err = f.lookup(ctx, key)
 	if err != nil || !ok {
 		return e, nil, st, false, err
@@ -125,7 +124,7 @@ func (f *folder) openMessage(ctx context.Context, key string) (e entry, file *os
 
 // identify reads an open file as Fetch gives it: Wire is the digest of the
 // bytes that would travel. A file that changed meanwhile is an error.
-func (m *Maildir) identify(ctx context.Context, file *os.File, st stat) (mail.Identity, error) {
+func (m *Maildir) identify(ctx context.Context, file *handle, st stat) (mail.Identity, error) {
 	if m.canon == nil {
 		m.canon = newCanonicalReader(nil)
 	}
@@ -133,7 +132,7 @@ func (m *Maildir) identify(ctx context.Context, file *os.File, st stat) (mail.Id
 	if err != nil {
 		return mail.Identity{}, err
 	}
-	now, err := statFile(file)
+	now, err := file.stat()
 	if err != nil {
 		return mail.Identity{}, err
 	}

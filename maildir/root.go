@@ -23,7 +23,7 @@ const markerHead = "# godwit keeps this Maildir in step with an account. Do not 
 // Root looks at the root: whose it is, and whether any mail is in it.
 func (m *Maildir) Root(ctx context.Context) (plan.Root, error) {
 	var r plan.Root
-	root, err := openPath(m.opt.Root)
+	root, err := m.opt.seam.openPath(m.opt.Root)
 	if gone(err) {
 		return r, nil
 	}
@@ -124,24 +124,24 @@ func (m *Maildir) stamp(text string) error {
 }
 
 // writeOver writes text over what a file has.
-func writeOver(f *os.File, text string, fsync bool) error {
-	if _, err := f.WriteAt([]byte(text), 0); err != nil {
+func writeOver(f *handle, text string, fsync bool) error {
+	if _, err := f.writeStart([]byte(text)); err != nil {
 		return err
 	}
-	if err := f.Truncate(int64(len(text))); err != nil {
+	if err := f.truncate(int64(len(text))); err != nil {
 		return err
 	}
 	if !fsync {
 		return nil
 	}
-	return f.Sync()
+	return f.sync()
 }
 
 // makeRoot opens the root, and makes it, durably, if it is missing.
 func (m *Maildir) makeRoot() (*dir, error) { return m.makePath(m.opt.Root) }
 
 func (m *Maildir) makePath(path string) (*dir, error) {
-	d, err := openPath(path)
+	d, err := m.opt.seam.openPath(path)
 	if !gone(err) {
 		return d, err
 	}
@@ -156,7 +156,7 @@ func (m *Maildir) makePath(path string) (*dir, error) {
 	if err := m.syncDir(parent); err != nil {
 		return nil, err
 	}
-	return openPath(path)
+	return m.opt.seam.openPath(path)
 }
 
 // Check tells whether the tree can be used: whether Options fit what lies
@@ -170,7 +170,7 @@ func Check(opt Options) error {
 		if path == "" {
 			continue
 		}
-		if err := writable(path); err != nil {
+		if err := opt.seam.writable(path); err != nil {
 			return localFault(mail.GradeAccount, fmt.Errorf("the Maildir cannot be written to: %w", err))
 		}
 	}
@@ -179,8 +179,8 @@ func Check(opt Options) error {
 
 // writable makes a directory in path and removes it. Where path does not
 // exist, what it would be made in is only asked for its rights.
-func writable(path string) error {
-	d, err := openPath(path)
+func (s seam) writable(path string) error {
+	d, err := s.openPath(path)
 	if gone(err) {
 		for gone(err) && path != filepath.Dir(path) {
 			path = filepath.Dir(path)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"os"
 
 	"github.com/godwit-mail/godwit/mail"
 )
@@ -89,12 +88,12 @@ func (l *lfWriter) finish() error {
 // storeMessage writes a message into a new file of tmp: with LF line ends if
 // that loses nothing, else byte for byte. The identity is of the bytes of r.
 // On an error nothing is left.
-func storeMessage(tmp *dir, name string, r io.Reader, buf []byte) (*os.File, mail.Identity, error) {
+func storeMessage(tmp *dir, name string, r io.Reader, buf []byte) (*handle, mail.Identity, error) {
 	file, err := tmp.create(name)
 	if err != nil {
 		return nil, mail.Identity{}, err
 	}
-	fail := func(err error) (*os.File, mail.Identity, error) {
+	fail := func(err error) (*handle, mail.Identity, error) {
 		file.Close()
 		_ = tmp.unlink(name)
 		return nil, mail.Identity{}, err
@@ -143,7 +142,7 @@ func (r rest) Read(p []byte) (int, error) {
 // verbatim begins again without turning line ends: it turns back what lf
 // wrote, and goes on with the bytes at hand and those still to come. It always
 // gives the file to go on with or to close.
-func verbatim(tmp *dir, name string, turned *os.File, lf *lfWriter, pending []byte, more io.Reader) (*os.File, error) {
+func verbatim(tmp *dir, name string, turned *handle, lf *lfWriter, pending []byte, more io.Reader) (*handle, error) {
 	head := bytes.Clone(pending)
 	if lf.held {
 		head = append([]byte{'\r'}, head...)

@@ -70,7 +70,7 @@ func (m *Maildir) walk(ctx context.Context, known []mail.MailboxName) (*walker, 
 	if err := w.addInbox(); err != nil {
 		return nil, err
 	}
-	root, err := openPath(m.opt.Root)
+	root, err := m.opt.seam.openPath(m.opt.Root)
 	if gone(err) {
 		return w, nil
 	}
@@ -94,7 +94,7 @@ func (w *walker) addInbox() error {
 	if w.m.opt.Inbox == "" {
 		return nil
 	}
-	d, err := openPath(w.m.opt.Inbox)
+	d, err := w.m.opt.seam.openPath(w.m.opt.Inbox)
 	if gone(err) {
 		return nil
 	}
