@@ -77,6 +77,8 @@ const (
 	VerbCreated Verb = "created" // a mailbox was created on Side
 	VerbRenamed Verb = "renamed" // a mailbox was renamed on Side
 	VerbRemoved Verb = "removed" // a mailbox was removed from Side
+
+	VerbRepaired Verb = "repaired" // a damaged message was replaced on Side
 )
 
 // Observer is told of events, one at a time. It must not block; nil is allowed.

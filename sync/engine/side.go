@@ -135,4 +135,5 @@ type Kept struct {
 	Side    plan.Side // where it is about to be deleted
 	Mailbox mail.MailboxName
 	Item    mail.Item
+	Why     string // for a person: what it is deleted for
 }

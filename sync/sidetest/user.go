@@ -110,6 +110,19 @@ func (m *Memory) Edit(name mail.MailboxName, ref mail.Ref, body string) bool {
 	return true
 }
 
+// Rot gives a message other bytes of the same length, as a failing disk does:
+// nothing but the bytes tells of it. It tells whether that was possible.
+func (m *Memory) Rot(name mail.MailboxName, ref mail.Ref, body string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, msg := m.locate(name, ref)
+	if msg == nil || len(body) != len(msg.text.raw) {
+		return false
+	}
+	msg.text = newText([]byte(body))
+	return true
+}
+
 // Touch gives a file another Stat and leaves its bytes and time, as copying a
 // Maildir with all its times does.
 func (m *Memory) Touch(name mail.MailboxName, ref mail.Ref) bool {
