@@ -70,7 +70,7 @@ func (s *session) look(wire string, since plan.Since) (*look, error) {
 	s.wire.TakeGlobalIDs()
 	switch {
 	case at.exists == 0:
-		l.full, l.complete = true, s.exists() == 0
+		l.full, l.complete = true, s.still()
 		return l, nil
 	case l.was.modseq > 0 && at.modseq >= l.was.modseq:
 		err = l.delta()
@@ -92,11 +92,7 @@ func (l *look) everything() error {
 		// Both at once; no message is in both sets.
 		known := s.client.Fetch(uidRange(1, l.was.next-1), metaItems(haveFlags))
 		fresh := s.client.Fetch(uidRange(l.was.next, 0), metaItems(haveAll))
-		err := s.drain(known, l.rows.collect)
-		if err2 := s.drain(fresh, l.rows.collect); err == nil {
-			err = err2
-		}
-		if err != nil {
+		if err := s.drainBoth(known, fresh, &l.rows); err != nil {
 			return err
 		}
 	} else if err := s.fetch(uidRange(1, 0), metaItems(haveAll), l.rows.collect); err != nil {
@@ -107,7 +103,7 @@ func (l *look) everything() error {
 		return err
 	}
 	l.full = true
-	l.complete = uint32(len(l.rows.rows)) == exists && s.exists() == exists
+	l.complete = uint32(len(l.rows.rows)) == exists && s.still()
 	return nil
 }
 
@@ -133,7 +129,7 @@ func (l *look) delta() error {
 		}
 	}
 	if l.was.count+fresh == exists {
-		l.complete = s.exists() == exists
+		l.complete = s.still()
 		return nil
 	}
 	return l.compare()
@@ -172,7 +168,7 @@ func (l *look) compare() error {
 		told = told && l.rows.find(uid) != nil
 	}
 	l.full, l.listed = true, uids
-	l.complete = told && uint32(len(uids)) == exists && s.exists() == exists
+	l.complete = told && uint32(len(uids)) == exists && s.still()
 	return nil
 }
 
