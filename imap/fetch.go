@@ -155,7 +155,7 @@ func (f *fetching) round(ctx context.Context, uids []uint32) error {
 		}
 		s.wire.TakeGlobalIDs()
 		for _, set := range uidSets(uids) {
-			if err := s.fetch(set, bodyItems(), func(msg *imapclient.FetchMessageData) error { return f.take(s, msg) }); err != nil {
+			if err := s.fetch(set, bodyItems(), f.take); err != nil {
 				return err
 			}
 		}
@@ -217,7 +217,7 @@ func (f *fetching) take(s *session, msg *imapclient.FetchMessageData) error {
 	for item := msg.Next(); item != nil; item = msg.Next() {
 		d, isBody := item.(imapclient.FetchItemDataBodySection)
 		if !isBody {
-			if err := r.take(item); err != nil {
+			if err := r.take(s, item); err != nil {
 				return err
 			}
 			continue
@@ -226,12 +226,10 @@ func (f *fetching) take(s *session, msg *imapclient.FetchMessageData) error {
 			continue
 		}
 		size := d.Literal.Size()
-		body := &exact{r: d.Literal, left: size}
+		body := s.literal(d.Literal)
 		if r.have&haveAll == haveAll && size > maxHeld {
 			r.size = size
-			err := f.stream(s, &r, body)
-			discardRest(msg)
-			return err
+			return f.stream(s, &r, body)
 		}
 		var err error
 		if sp, err = newSpool(f.a.opt.Spool, body, &f.held); err != nil {
@@ -282,6 +280,6 @@ func (f *fetching) stream(s *session, r *row, body *exact) error {
 
 func (f *fetching) item(s *session, r *row) mail.Item {
 	it := r.item()
-	it.Ident.GlobalID = s.wire.TakeGlobalIDs()[r.uid]
+	it.Ident.GlobalID = s.wire.TakeGlobalID(r.uid)
 	return it
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	goimap "github.com/emersion/go-imap/v2"
-	"github.com/emersion/go-imap/v2/imapclient"
 
 	"github.com/godwit-mail/godwit/mail"
 )
@@ -167,10 +166,4 @@ func (a *Account) enterKnown(s *session, wire string, write bool) (*selection, e
 		return nil, epochFault(wire)
 	}
 	return at, nil
-}
-
-// discardRest reads what is left of an answer.
-func discardRest(msg *imapclient.FetchMessageData) {
-	for msg.Next() != nil {
-	}
 }

@@ -21,7 +21,7 @@ func (a *Account) Create(ctx context.Context, name mail.MailboxName) (plan.Box, 
 	l := listing{wire: wire, name: name}
 	err = a.retry(ctx, func(s *session) error {
 		if err := s.create(a.names, wire); err != nil {
-			return err
+			return a.names.belowInbox(name, err)
 		}
 		if err := s.client.Subscribe(wire).Wait(); err != nil && isLoss(err) {
 			return err

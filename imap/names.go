@@ -23,6 +23,9 @@ type names struct {
 	foreign []string // prefixes of other users' and shared namespaces
 	shared  bool     // those take part
 
+	// untold: the server has no NAMESPACE, so that a prefix is not known.
+	untold bool
+
 	toWire map[mail.MailboxName]string
 	toName map[string]mail.MailboxName
 }
@@ -33,6 +36,7 @@ func (s *session) namespace(shared bool) (*names, error) {
 	n := &names{shared: shared}
 	n.forget()
 	if !s.has(goimap.CapNamespace) {
+		n.untold = true
 		listed, err := s.client.List("", "", nil).Collect()
 		if err != nil || len(listed) == 0 {
 			return n, err
@@ -176,6 +180,28 @@ func (n *names) wire(name mail.MailboxName) (string, error) {
 		return "", n.unfit(name, strings.TrimPrefix(err.Error(), "its name "))
 	}
 	return wire, nil
+}
+
+// belowInbox adds to a refusal to create a mailbox what may be the reason
+// where the server tells no prefix and has mailboxes below INBOX only. The
+// prefix is not guessed: were it to change with what is listed, every mailbox
+// would seem to be renamed.
+func (n *names) belowInbox(name mail.MailboxName, err error) error {
+	if !n.untold || n.sep == "" || name.Within(mail.Inbox) || !refusedByServer(err) {
+		return err
+	}
+	switch codeOf(err) {
+	case "", goimap.ResponseCodeCannot, goimap.ResponseCodeNoPerm, goimap.ResponseCodeNonExistent, goimap.ResponseCodeTryCreate:
+	default:
+		return err
+	}
+	for other := range n.toWire {
+		if other != mail.Inbox && !other.Within(mail.Inbox) {
+			return err
+		}
+	}
+	return mail.NewFault(mail.GradeMailbox, mail.ClassServer, err,
+		fmt.Sprintf("the server may take mailboxes below INBOX only: rename it to %q", mail.NewMailboxName(string(mail.Inbox), string(name))))
 }
 
 func (n *names) unfit(name mail.MailboxName, why string) error {

@@ -55,25 +55,28 @@ func metaItems(have uint8) *goimap.FetchOptions {
 }
 
 // readRow reads one answer to a FETCH. Header literals are digested.
-func readRow(msg *imapclient.FetchMessageData) (row, error) {
+func readRow(s *session, msg *imapclient.FetchMessageData) (row, error) {
 	var r row
 	for item := msg.Next(); item != nil; item = msg.Next() {
-		if err := r.take(item); err != nil {
+		if err := r.take(s, item); err != nil {
 			return r, err
 		}
 	}
 	return r, nil
 }
 
+// An answering is told of each FETCH response.
+type answering func(*session, *imapclient.FetchMessageData) error
+
 // fetch sends a UID FETCH and hands over the answers. An error of each ends
 // the connection, since the rest of the answer could be long.
-func (s *session) fetch(set goimap.UIDSet, opt *goimap.FetchOptions, each func(*imapclient.FetchMessageData) error) error {
+func (s *session) fetch(set goimap.UIDSet, opt *goimap.FetchOptions, each answering) error {
 	return s.drain(s.client.Fetch(set, opt), each)
 }
 
-func (s *session) drain(cmd *imapclient.FetchCommand, each func(*imapclient.FetchMessageData) error) error {
+func (s *session) drain(cmd *imapclient.FetchCommand, each answering) error {
 	for msg := cmd.Next(); msg != nil; msg = cmd.Next() {
-		if err := each(msg); err != nil {
+		if err := each(s, msg); err != nil {
 			s.kill()
 			_ = cmd.Close() // the error that counts is that of each
 			return err
@@ -83,7 +86,7 @@ func (s *session) drain(cmd *imapclient.FetchCommand, each func(*imapclient.Fetc
 }
 
 // take adds one item of an answer to the row.
-func (r *row) take(item imapclient.FetchItemData) error {
+func (r *row) take(s *session, item imapclient.FetchItemData) error {
 	switch d := item.(type) {
 	case imapclient.FetchItemDataUID:
 		r.uid = uint32(d.UID)
@@ -100,7 +103,7 @@ func (r *row) take(item imapclient.FetchItemData) error {
 		if d.Literal == nil {
 			return nil
 		}
-		lit := &exact{r: d.Literal, left: d.Literal.Size()}
+		lit := s.literal(d.Literal)
 		id, tuid, err := mail.IdentifyHeader(lit)
 		if err != nil {
 			return err
@@ -134,9 +137,20 @@ func wireFlags(set mail.FlagSet) []goimap.Flag {
 
 // An exact reader gives as many bytes as were announced, or ErrShort.
 type exact struct {
-	r    io.Reader
-	left int64
-	err  error // why it ended early
+	r      io.Reader
+	left   int64
+	err    error  // why it ended early
+	failed func() // called when it ends early; may be nil
+}
+
+// literal reads a literal of an answer. The library's decoder reads on as soon
+// as a read of the literal has failed, while whoever looks at the answer next
+// makes it read the literal too: so it is waited for until it has stopped.
+func (s *session) literal(l goimap.LiteralReader) *exact {
+	return &exact{r: l, left: l.Size(), failed: func() {
+		s.wire.Kill()
+		<-s.client.Closed()
+	}}
 }
 
 func (e *exact) Read(p []byte) (int, error) {
@@ -158,6 +172,9 @@ func (e *exact) Read(p []byte) (int, error) {
 			err = mail.ErrShort
 		}
 		e.err = err
+		if e.failed != nil {
+			e.failed()
+		}
 		return n, err
 	}
 	return n, nil
@@ -171,8 +188,8 @@ type table struct {
 }
 
 // collect adds one answer to a FETCH; one that names no UID is passed over.
-func (t *table) collect(msg *imapclient.FetchMessageData) error {
-	r, err := readRow(msg)
+func (t *table) collect(s *session, msg *imapclient.FetchMessageData) error {
+	r, err := readRow(s, msg)
 	if err != nil || r.uid == 0 {
 		return err
 	}

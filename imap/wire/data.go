@@ -27,6 +27,10 @@ func (c *Conn) data(name string, k *cursor) error {
 		}
 		c.out = append(appendFlags(append(c.out, "* FLAGS "...), flags), "\r\n"...)
 		return nil
+	case "VANISHED":
+		if err := c.vanished(k); err != nil {
+			return err
+		}
 	case "LIST", "STATUS", "NAMESPACE", "MYRIGHTS", "QUOTA", "QUOTAROOT":
 		vs, err := k.values(c.opt.MaxDepth, false)
 		if err != nil {
@@ -34,12 +38,27 @@ func (c *Conn) data(name string, k *cursor) error {
 		}
 		return c.boxData(name, vs)
 	}
-	// Unknown to the library, or to nobody: LSUB, ID, VANISHED, …
+	// Unknown to the library, or to nobody: VANISHED, LSUB, ID, …
 	for k.spaces(); !k.atEnd(); k.spaces() {
 		if err := k.skip(c.opt.MaxDepth); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// vanished takes VANISHED (RFC 7162, section 3.2.10), which is nobody's: it is
+// never asked for. That of (EARLIER) tells of messages that were not counted.
+func (c *Conn) vanished(k *cursor) error {
+	k.spaces()
+	if k.peek() == '(' {
+		return nil
+	}
+	gone, err := parseNumbers(k.word(), false)
+	if err != nil {
+		return errMalformed
+	}
+	c.recount(false, gone.count())
 	return nil
 }
 

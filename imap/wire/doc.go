@@ -57,7 +57,7 @@
 // imapclient's Closed before the message or the command is touched again.
 //
 // The library sets Client.State and Client.Mailbox only after Wait has told
-// of the answer: they may lag behind.
+// of the answer: they may lag behind. Tally does not.
 //
 // One goroutine reads and any number write, as imapclient does; but for the
 // case above, reads exclude each other.

@@ -138,6 +138,14 @@ func (s numbers) single() uint32 {
 	return 0
 }
 
+// count is how many numbers the set has.
+func (s numbers) count() (n uint64) {
+	for _, sp := range s {
+		n += uint64(sp.hi-sp.lo) + 1
+	}
+	return n
+}
+
 // appendTo writes the set as a sequence-set.
 func (s numbers) appendTo(dst []byte) []byte {
 	for i, sp := range s {

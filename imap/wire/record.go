@@ -24,6 +24,36 @@ type records struct {
 	modified  []string
 	boxIDs    map[string]string
 	selection Selection
+	tally     Tally
+}
+
+// A Tally is how many messages the selected mailbox holds, by all that was
+// read so far, and how often that has changed since it was selected.
+type Tally struct {
+	Exists  uint32
+	Changes int
+}
+
+// Tally counts the messages of the mailbox that was selected last. What the
+// library says of it lags behind what a command's answer brought.
+func (c *Conn) Tally() Tally {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tally
+}
+
+// recount notes EXISTS (RFC 9051, section 7.4.1), or that n messages went:
+// EXPUNGE (section 7.5.1), VANISHED (RFC 7162, section 3.2.10).
+func (c *Conn) recount(exists bool, n uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := uint32(n)
+	if !exists {
+		now = c.tally.Exists - uint32(min(n, uint64(c.tally.Exists)))
+	}
+	if now != c.tally.Exists || !exists {
+		c.tally = Tally{now, c.tally.Changes + 1}
+	}
 }
 
 // A Selection is what the library does not tell of the mailbox that was

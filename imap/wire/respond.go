@@ -113,6 +113,7 @@ func (c *Conn) tagged(tag string, k *cursor) error {
 		c.selection = Selection{}
 		if status == "OK" {
 			c.selection = cmd.selection
+			c.tally.Changes = 0
 		}
 		c.mu.Unlock()
 	}
@@ -197,7 +198,9 @@ func (c *Conn) numbered(n uint64, ok bool, k *cursor) error {
 		if cmd := c.first(func(cmd *command) bool { return cmd.isSelect }); cmd != nil {
 			cmd.exists = true
 		}
+		c.recount(true, n)
 	case name == "EXPUNGE" && ok && n > 0:
+		c.recount(false, 1)
 	default:
 		// RECENT is of no use, anything else unknown.
 		return k.abandon()

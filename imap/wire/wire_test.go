@@ -71,8 +71,7 @@ func collect(cmd *imapclient.FetchCommand) ([]string, error) {
 			case imapclient.FetchItemDataBodySection:
 				b, err := io.ReadAll(item.Literal)
 				if err != nil {
-					cmd.Close()
-					return all, err
+					return all, err // the library's decoder reads on: see the package comment
 				}
 				if int64(len(b)) != item.Literal.Size() {
 					cmd.Close()
