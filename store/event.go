@@ -19,7 +19,10 @@ type EventFilter struct {
 	// Message is a digest (plan.Event.Ident) in hexadecimal, or the beginning of one. Events
 	// without a digest are chosen too if they tell of the same row.
 	Message string
-	// Mailbox is the name of a mailbox at the time of the event.
+	// Digests chooses in the same way, by any of these.
+	Digests []mail.Digest
+	// Mailbox is the name of a mailbox at the time of the event: where it
+	// happened, or where something was moved to.
 	Mailbox mail.MailboxName
 	// Limit chooses the newest so many; 0 chooses all.
 	Limit int
@@ -36,14 +39,14 @@ func (s *Store) Events(ctx context.Context, filter EventFilter, yield func(plan.
 	if limit <= 0 {
 		limit = -1 // SQLite's way to say none
 	}
-	query := `SELECT at, run, verb, side, mailbox, row, digest, text FROM
+	query := `SELECT at, run, verb, side, mailbox, target, row, digest, text FROM
 		(SELECT * FROM event ` + where + ` ORDER BY id DESC LIMIT ?) ORDER BY id`
 	var digest sql.RawBytes
 	var stop error
 	err = s.db.Each(ctx, query, append(args, int64(limit)), func(rows *sql.Rows) error {
 		var e plan.Event
 		var at int64
-		err := rows.Scan(&at, &e.Run, &e.Verb, (*uint8)(&e.Side), (*string)(&e.Mailbox), &e.Row, &digest, &e.Text)
+		err := rows.Scan(&at, &e.Run, &e.Verb, (*uint8)(&e.Side), (*string)(&e.Mailbox), (*string)(&e.To), &e.Row, &digest, &e.Text)
 		if err == nil {
 			err = setDigest(&e.Ident, digest)
 		}
@@ -67,7 +70,13 @@ func (f EventFilter) where() (string, []any, error) {
 		terms, args = append(terms, "at >= ?"), append(args, moment(f.Since))
 	}
 	if f.Mailbox != "" {
-		terms, args = append(terms, "mailbox = ?"), append(args, string(f.Mailbox))
+		terms, args = append(terms, "? IN (mailbox, target)"), append(args, string(f.Mailbox))
+	}
+	if len(f.Digests) > 0 {
+		list := hexList(f.Digests)
+		terms = append(terms, `(hex(digest) IN (SELECT value FROM json_each(?)) OR digest IS NULL AND row <> 0 AND row IN
+			(SELECT row FROM event WHERE hex(digest) IN (SELECT value FROM json_each(?))))`)
+		args = append(args, list, list)
 	}
 	if f.Message != "" {
 		low, high, err := digestRange(f.Message)
@@ -82,6 +91,15 @@ func (f EventFilter) where() (string, []any, error) {
 		return "", nil, nil
 	}
 	return "WHERE " + strings.Join(terms, " AND "), args, nil
+}
+
+// hexList is digests as an argument of json_each, in the letters of SQLite's hex.
+func hexList(digests []mail.Digest) string {
+	texts := make([]string, len(digests))
+	for i, d := range digests {
+		texts[i] = `"` + strings.ToUpper(d.String()) + `"`
+	}
+	return "[" + strings.Join(texts, ",") + "]"
 }
 
 // digestRange is the first and the last digest that begin with prefix.

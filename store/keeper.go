@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,8 +20,8 @@ import (
 // account.
 const DeletedDir = "deleted"
 
-// strayAge is how old, by its time of modification, a file of the undo store
-// must be before it can count as forgotten.
+// strayAge is how old, by its time of modification, an unfinished file of the
+// undo store must be before it can count as forgotten.
 const strayAge = 24 * time.Hour
 
 // A Keeper is the undo store of an account: the bytes of what godwit deletes,
@@ -37,13 +38,13 @@ type Keeper struct {
 }
 
 // Keeper opens the undo store in the state directory; what goes into it is
-// kept for the given time.
+// kept for the given time. Of a nil Store, it can be looked into only (Strays, Open).
 func (s *Store) Keeper(stateDir string, keep time.Duration, now plan.Clock) *Keeper {
 	return &Keeper{dir: filepath.Join(stateDir, DeletedDir), store: s, keep: keep, now: now}
 }
 
-// Keep stores a message, durably. Of what, it reads Side, Mailbox, Flags and
-// Date. If the identity of the bytes is known (want.Body), bytes that are not
+// Keep stores a message, durably. Of what, it reads Side, Mailbox, Why, Flags
+// and Date. If the identity of the bytes is known (want.Body), bytes that are not
 // those are an error, and nothing is kept.
 func (k *Keeper) Keep(ctx context.Context, what Kept, want mail.Identity, body io.Reader) error {
 	ident, err := k.write(body, want)
@@ -108,12 +109,66 @@ func (k *Keeper) Open(kept Kept) (io.ReadCloser, error) {
 	return os.Open(filepath.Join(k.dir, kept.File))
 }
 
+// Strays yields what lies in the undo store and has no entry, oldest first, as
+// when the index was lost: where it came from is not known any more. DeletedAt
+// is the file's time. An error of yield ends it and is returned as it is.
+func (k *Keeper) Strays(ctx context.Context, yield func(Kept) error) error {
+	named, err := k.named(ctx)
+	if err != nil {
+		return err
+	}
+	var strays []Kept
+	err = k.walk(func(name string, info fs.FileInfo) error {
+		if !named[name] && strings.HasSuffix(name, ".eml") {
+			strays = append(strays, Kept{File: name, DeletedAt: info.ModTime(), Until: info.ModTime().Add(k.keep)})
+		}
+		return ctx.Err()
+	})
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(strays, func(a, b Kept) int { return a.DeletedAt.Compare(b.DeletedAt) })
+	for _, kept := range strays {
+		if kept.Ident, err = k.identify(kept); err != nil {
+			return err
+		}
+		if err := yield(kept); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (k *Keeper) identify(kept Kept) (mail.Identity, error) {
+	r, err := k.Open(kept)
+	if err != nil {
+		return mail.Identity{}, err
+	}
+	defer r.Close()
+	return mail.Identify(r)
+}
+
+// named are the files that entries name.
+func (k *Keeper) named(ctx context.Context) (map[string]bool, error) {
+	named := map[string]bool{}
+	if k.store == nil {
+		return named, nil
+	}
+	err := k.store.ListKept(ctx, KeptFilter{}, func(kept Kept) error {
+		named[kept.File] = true
+		return nil
+	})
+	return named, err
+}
+
 // Purge throws away what has been kept for its time: the entries first, then
-// the files that none names any more.
+// the files that none names any more. A file that never had an entry here, as
+// when the index was lost, is kept for its time all the same.
 func (k *Keeper) Purge(ctx context.Context) error {
 	var expired []int64
+	over := map[string]bool{}
 	err := k.store.ListKept(ctx, KeptFilter{Expired: k.now()}, func(kept Kept) error {
-		expired = append(expired, kept.ID)
+		expired, over[kept.File] = append(expired, kept.ID), true
 		return nil
 	})
 	if err != nil || len(expired) == 0 {
@@ -122,19 +177,22 @@ func (k *Keeper) Purge(ctx context.Context) error {
 	if err := k.store.DropKept(ctx, expired...); err != nil {
 		return err
 	}
-	named := map[string]bool{}
-	err = k.store.ListKept(ctx, KeptFilter{}, func(kept Kept) error {
-		named[kept.File] = true
-		return nil
-	})
+	named, err := k.named(ctx)
 	if err != nil {
 		return err
 	}
-	return k.sweep(named)
+	return k.walk(func(name string, info fs.FileInfo) error {
+		age := k.now().Sub(info.ModTime())
+		unfinished := strings.HasPrefix(name, "tmp-") && age >= strayAge
+		if named[name] || !unfinished && !over[name] && age < k.keep+strayAge {
+			return nil
+		}
+		return os.Remove(filepath.Join(k.dir, name))
+	})
 }
 
-// sweep removes files that no entry names, also those that a crash left.
-func (k *Keeper) sweep(named map[string]bool) error {
+// walk goes through the files of the undo store, also those that a crash left.
+func (k *Keeper) walk(each func(name string, info fs.FileInfo) error) error {
 	return filepath.WalkDir(k.dir, func(path string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
@@ -144,14 +202,14 @@ func (k *Keeper) sweep(named map[string]bool) error {
 		}
 		name, err := filepath.Rel(k.dir, path)
 		ours := strings.HasSuffix(name, ".eml") || strings.HasPrefix(name, "tmp-")
-		if err != nil || !ours || !entry.Type().IsRegular() || named[name] {
+		if err != nil || !ours || !entry.Type().IsRegular() {
 			return err
 		}
 		info, err := entry.Info()
-		if err != nil || k.now().Sub(info.ModTime()) < strayAge {
+		if err != nil {
 			return err
 		}
-		return os.Remove(path)
+		return each(name, info)
 	})
 }
 

@@ -153,6 +153,53 @@ func TestKeeperPurges(t *testing.T) {
 	}
 }
 
+// TestKeeperOutlivesTheIndex loses the index: what was kept is found, and
+// stays for its time.
+func TestKeeperOutlivesTheIndex(t *testing.T) {
+	now := time.Now()
+	_, k, dir := undo(t, &now)
+	for _, text := range []string{"Subject: a\r\n\r\n", "Subject: b\r\n\r\n"} {
+		if err := k.Keep(t.Context(), store.Kept{Mailbox: "INBOX", Why: "x"}, mail.Identity{}, strings.NewReader(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other, err := store.Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { other.Close() })
+	k = other.Keeper(filepath.Dir(dir), 10*24*time.Hour, func() time.Time { return now })
+	strays := func() (out []store.Kept) {
+		t.Helper()
+		if err := k.Strays(t.Context(), func(k store.Kept) error { out = append(out, k); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	list := strays()
+	if len(list) != 2 || list[0].Ident.Body.IsZero() || list[0].DeletedAt.IsZero() {
+		t.Fatalf("found %+v", list)
+	}
+	expire := func() {
+		t.Helper()
+		short := other.Keeper(filepath.Dir(dir), -time.Hour, func() time.Time { return now })
+		if err := short.Keep(t.Context(), store.Kept{Mailbox: "INBOX"}, mail.Identity{}, strings.NewReader("Subject: c\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		if err := k.Purge(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now = now.Add(5 * 24 * time.Hour)
+	if expire(); len(strays()) != 2 {
+		t.Errorf("before their time %d are left", len(strays()))
+	}
+	now = now.Add(7 * 24 * time.Hour)
+	if expire(); len(strays()) != 0 {
+		t.Errorf("after their time %d are left", len(strays()))
+	}
+}
+
 func TestKeeperOpensOnlyItsOwn(t *testing.T) {
 	now := time.Now()
 	_, k, _ := undo(t, &now)

@@ -17,6 +17,7 @@ type Kept struct {
 	ID      int64 // given by AddKept
 	Side    plan.Side
 	Mailbox mail.MailboxName // where it was deleted, as it was called then
+	Why     string           // for a person: what it was deleted for
 	// File is the name of the bytes in the undo store; several messages may
 	// share one.
 	File      string
@@ -37,9 +38,9 @@ func (s *Store) AddKept(ctx context.Context, kept ...*Kept) error {
 	err := s.db.Update(ctx, func(tx *sqlite.Tx) error {
 		for i, k := range kept {
 			seconds, nsec, zone := dateArgs(k.Date)
-			args := []any{int64(k.Side), string(k.Mailbox), k.File, moment(k.DeletedAt), moment(k.Until), k.Flags.String(), seconds, nsec, zone}
-			err := tx.Each(`INSERT INTO kept (side, mailbox, file, deleted_at, until, flags, date, date_nsec, date_zone,
-				global, size, light, header, body, wire) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+			args := []any{int64(k.Side), string(k.Mailbox), k.Why, k.File, moment(k.DeletedAt), moment(k.Until), k.Flags.String(), seconds, nsec, zone}
+			err := tx.Each(`INSERT INTO kept (side, mailbox, why, file, deleted_at, until, flags, date, date_nsec, date_zone,
+				global, size, light, header, body, wire) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
 				append(args, identArgs(&k.Ident)...), func(rows *sql.Rows) error { return rows.Scan(&ids[i]) })
 			if err != nil {
 				return err
@@ -75,13 +76,13 @@ func (s *Store) ListKept(ctx context.Context, filter KeptFilter, yield func(Kept
 	}
 	var id identColumns
 	var stop error
-	err = s.db.Each(ctx, `SELECT id, side, mailbox, file, deleted_at, until, flags, date, date_nsec, date_zone,
+	err = s.db.Each(ctx, `SELECT id, side, mailbox, why, file, deleted_at, until, flags, date, date_nsec, date_zone,
 		global, size, light, header, body, wire FROM kept `+where+" ORDER BY id", args, func(rows *sql.Rows) error {
 		var k Kept
 		var deleted, until int64
 		var flags string
 		var date dateColumns
-		dest := []any{&k.ID, (*uint8)(&k.Side), (*string)(&k.Mailbox), &k.File, &deleted, &until, &flags, &date.seconds, &date.nsec, &date.zone}
+		dest := []any{&k.ID, (*uint8)(&k.Side), (*string)(&k.Mailbox), &k.Why, &k.File, &deleted, &until, &flags, &date.seconds, &date.nsec, &date.zone}
 		err := rows.Scan(append(dest, id.dest()...)...)
 		if err == nil {
 			k.Ident, err = id.identity()

@@ -28,7 +28,7 @@ func TestEventFilter(t *testing.T) {
 	settle(t, s, &plan.Settlement{Events: []plan.Event{
 		{At: clock, Mailbox: "INBOX", Row: 1, Ident: one, Text: "a"},
 		{At: clock.Add(time.Hour), Mailbox: "INBOX", Row: 2, Ident: two, Text: "b"},
-		{At: clock.Add(2 * time.Hour), Mailbox: "Work", Row: 1, Text: "c"},
+		{At: clock.Add(2 * time.Hour), Mailbox: "Work", To: "Done", Row: 1, Text: "c"},
 		{At: clock.Add(3 * time.Hour), Text: "d"},
 	}})
 	for _, c := range []struct {
@@ -41,6 +41,10 @@ func TestEventFilter(t *testing.T) {
 		{EventFilter{Since: clock.Add(time.Hour)}, "b c d"},
 		{EventFilter{Mailbox: "INBOX"}, "a b"},
 		{EventFilter{Mailbox: "Nowhere"}, ""},
+		{EventFilter{Mailbox: "Done"}, "c"},
+		{EventFilter{Digests: []mail.Digest{two}}, "b"},
+		{EventFilter{Digests: []mail.Digest{one, two}}, "a b c"},
+		{EventFilter{Digests: []mail.Digest{{0xab}}}, ""},
 		{EventFilter{Message: one.String()}, "a c"},
 		{EventFilter{Message: "ABCE"}, "b"},
 		{EventFilter{Message: "a"}, "a b c"},
@@ -102,8 +106,8 @@ func TestEndRunPrunes(t *testing.T) {
 
 func TestEventsAreLimited(t *testing.T) {
 	s := open(t, t.TempDir())
-	if err := spoil(t, s, `INSERT INTO event (id, at, run, verb, side, mailbox, row, text)
-		VALUES (1, 0, 0, '', 0, '', 0, 'too old'), (2, 0, 0, '', 0, '', 0, 'the oldest'), (1000001, 0, 0, '', 0, '', 0, 'the newest')`); err != nil {
+	if err := spoil(t, s, `INSERT INTO event (id, at, run, verb, side, mailbox, target, row, text)
+		VALUES (1, 0, 0, '', 0, '', '', 0, 'too old'), (2, 0, 0, '', 0, '', '', 0, 'the oldest'), (1000001, 0, 0, '', 0, '', '', 0, 'the newest')`); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.EndRun(context.Background(), plan.RunRecord{Ended: time.Unix(1, 0)}); err != nil {

@@ -223,8 +223,8 @@ CREATE TABLE held (
 CREATE INDEX held_box ON held (box);
 
 -- The log that answers "why did this vanish?". It names mailboxes as they
--- were called then, and keeps the number and the digest of messages that are long
--- gone. AUTOINCREMENT keeps the order of writing for good. There is no index
+-- were called then (target: where something was moved to), and keeps the number
+-- and the digest of messages that are long gone. AUTOINCREMENT keeps the order of writing for good. There is no index
 -- beside it, because every message that is copied writes here, and a person asks
 -- rarely: reading a million lines takes less than a second.
 CREATE TABLE event (
@@ -234,6 +234,7 @@ CREATE TABLE event (
     verb    TEXT NOT NULL,
     side    INTEGER NOT NULL CHECK (side IN (0, 1)),
     mailbox TEXT NOT NULL,
+    target  TEXT NOT NULL,
     row     INTEGER NOT NULL,
     digest  BLOB,
     text    TEXT NOT NULL
@@ -261,11 +262,13 @@ CREATE TABLE run (
 
 -- What godwit deleted and keeps for a while, so that it can be put back. File is
 -- the name under which the bytes lie in the undo store; side and mailbox tell
--- where it was deleted, as the mailbox was called then.
+-- where it was deleted, as the mailbox was called then, and why tells a person
+-- what for.
 CREATE TABLE kept (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     side       INTEGER NOT NULL CHECK (side IN (0, 1)),
     mailbox    TEXT NOT NULL,
+    why        TEXT NOT NULL,
     file       TEXT NOT NULL CHECK (file <> ''),
     deleted_at INTEGER NOT NULL,
     until      INTEGER NOT NULL,

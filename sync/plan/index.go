@@ -165,9 +165,10 @@ type Held struct {
 type Event struct {
 	At      time.Time
 	Run     int64
-	Verb    string // "pulled", "pushed", "deleted", "moved", "flags", "created", "held", …
+	Verb    string // "copied", "deleted", "moved", "flagged", "created", "held", "pending", …
 	Side    Side   // where it happened
 	Mailbox mail.MailboxName
+	To      mail.MailboxName // moved, renamed: where to
 	Row     int64
 	Ident   mail.Digest // Body digest, zero if not known
 	Text    string      // why, and details, for a person
