@@ -117,8 +117,11 @@ func (r *run) drop(ctx context.Context, ids []int64) error {
 	for chunk := range slices.Chunk(ids, 2*chunkMessages) {
 		for _, id := range chunk {
 			r.dropped[id] = true
+			if row := r.rows[id]; row != nil {
+				r.log(logGone, Event{Mailbox: r.name(plan.Local, row.At[plan.Local].Box), Row: id, Text: "it is on neither side any more"})
+			}
 		}
-		if err := r.settle(ctx, &plan.Settlement{Drop: chunk}); err != nil {
+		if err := r.settle(ctx, &plan.Settlement{Drop: chunk, Events: r.takeEvents()}); err != nil {
 			return err
 		}
 	}

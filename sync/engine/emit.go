@@ -17,9 +17,16 @@ func (r *run) emit(e Event) {
 
 func (r *run) phase(p Phase) { r.emit(Event{Kind: PhaseBegun, Phase: p}) }
 
+// note tells of something unusual that was decided, and puts it in the durable log.
 func (r *run) note(e Event) {
 	e.Kind = Noted
 	r.emit(e)
+	verb := logNoted
+	switch e.Reason {
+	case plan.ReasonDeclined, plan.ReasonMode, plan.ReasonRights:
+		verb = logDeclined
+	}
+	r.log(verb, e)
 }
 
 // fault records an error that the run survives, or that ends it (fatal). A
@@ -60,12 +67,47 @@ func (r *run) record(id mail.BoxID) *plan.BoxRecord {
 func (r *run) did(e Event) {
 	e.Kind = Action
 	r.emit(e)
+	if e.Text == "" {
+		e.Text = whyDone(e)
+	}
+	r.log(string(e.Verb), e)
+}
+
+// Verbs of the durable log beside those of Action.
+const (
+	logNoted    = "noted"    // something unusual was decided, and is settled
+	logDeclined = "declined" // one side, or the mode, will not have it
+	logHeld     = "held"     // waits for the user
+	logPending  = "pending"  // seen, and not carried over yet
+	logGone     = "gone"     // gone from both sides, by other hands
+)
+
+// log puts a line into the durable log, with the next settlement.
+func (r *run) log(verb string, e Event) {
 	if r.DryRun {
 		return
 	}
+	if row := r.rows[e.Row]; row != nil && e.Digest.IsZero() {
+		e.Digest = bodyOf(row)
+	}
 	r.events = append(r.events, plan.Event{
-		Verb: string(e.Verb), Side: e.Side, Mailbox: e.Mailbox, Row: e.Row, Ident: e.Digest, Text: e.Text,
+		Verb: verb, Side: e.Side, Mailbox: e.Mailbox, To: e.To, Row: max(e.Row, 0), Ident: e.Digest, Text: e.Text,
 	})
+}
+
+// whyDone tells a person what an effect was for, where the effect itself does not.
+func whyDone(e Event) string {
+	switch {
+	case e.Reason == plan.ReasonMoveBeats:
+		return "moved on one side, deleted on the other: the move counts"
+	case e.Reason == plan.ReasonRejected:
+		return "its deletion on the " + e.Side.String() + " side was rejected"
+	case e.Verb == VerbCopied:
+		return "new on the " + e.Side.Other().String() + " side"
+	case e.Verb == VerbAdopted:
+		return "it was on both sides already"
+	}
+	return string(e.Reason)
 }
 
 // takeEvents are the log lines that go into the next settlement.

@@ -191,10 +191,14 @@ func (r *run) lost(ctx context.Context, list []plan.Loss, out []plan.Outcome) er
 		st.Release = append(st.Release, row.ID)
 		r.dropped[row.ID] = true
 		_, accepted := r.held[row.ID]
+		why := fmt.Sprintf("deleted on the %s side", l.Side.Other())
+		if accepted && r.Accept {
+			why += ", held, and accepted"
+		}
 		counts[accepted && r.Accept][l.At.Box]++
 		r.report.Deleted[l.Side]++
 		r.did(Event{Verb: VerbDeleted, Side: l.Side, Mailbox: r.name(l.Side, l.At.Box), Ref: l.At.Ref, Row: row.ID, Digest: bodyOf(row), Size: row.Ident[l.Side].Size,
-			Text: fmt.Sprintf("deleted on the %s side", l.Side.Other())})
+			Text: why})
 	}
 	for accepted, boxes := range counts {
 		for box, n := range boxes {
@@ -233,7 +237,7 @@ func (r *run) keep(ctx context.Context, losses []plan.Loss) ([]plan.Loss, error)
 		}
 		row := r.rows[l.Row]
 		item.Date = row.Date
-		what := Kept{Side: s, Mailbox: r.name(s, l.At.Box), Item: item}
+		what := Kept{Side: s, Mailbox: r.name(s, l.At.Box), Item: item, Why: fmt.Sprintf("deleted on the %s side", s.Other())}
 		want := row.Ident[s]
 		if s == plan.Remote {
 			want = mail.Identity{} // what the server gives is what it deletes

@@ -62,10 +62,11 @@ func (r *run) noteOf(n plan.Note) {
 // everything is settled, what is pending and held. It writes nothing if
 // nothing differs from what the index has.
 func (r *run) settleRun(ctx context.Context, whole bool) error {
-	st := plan.Settlement{Declines: r.noted, Losses: r.newLoss, Events: r.takeEvents(), Meta: r.learned}
+	st := plan.Settlement{Declines: r.noted, Losses: r.newLoss, Meta: r.learned}
 	r.heldHints()
 	pendingBoxes := r.takePending(&st)
 	r.takeHeld(&st)
+	st.Events = r.takeEvents()
 	for i := range r.records {
 		rec := r.toStore(r.records[i])
 		if rec.ID <= 0 || rec.Dormant && sameRecord(rec, r.stored[rec.ID]) || r.there[rec.ID] == [2]bool{} && !rec.Dormant {
@@ -127,6 +128,7 @@ func (r *run) takePending(st *plan.Settlement) map[plan.SideBox]bool {
 		if p.At.Box > 0 {
 			boxes[plan.SideBox{Side: p.Side, Box: p.At.Box}] = true
 			st.Pending = append(st.Pending, p)
+			r.logWaiting(p)
 		}
 	}
 	clear := maps.Clone(boxes)
@@ -148,11 +150,31 @@ func (r *run) takePending(st *plan.Settlement) map[plan.SideBox]bool {
 	return boxes
 }
 
+// logWaiting puts into the durable log what waits since this run; what is
+// held is told there as such.
+func (r *run) logWaiting(p plan.Pending) {
+	if _, before := r.was[pendingKey{p.Side, p.At, p.Kind}]; before {
+		return
+	}
+	switch p.Why {
+	case plan.ReasonGuard, plan.ReasonFlagGuard, plan.ReasonVanished:
+		return
+	}
+	text := string(p.Why)
+	if p.Text != "" {
+		text += ": " + p.Text
+	}
+	r.log(logPending, Event{Side: p.Side, Mailbox: r.name(p.Side, p.At.Box), Row: p.Row, Digest: p.Ident.Body, Text: text})
+}
+
 // takeHeld records exactly what is held now.
 func (r *run) takeHeld(st *plan.Settlement) {
 	for _, id := range slices.Sorted(maps.Keys(r.holding)) {
 		if _, was := r.held[id]; !was {
-			st.Hold = append(st.Hold, r.holding[id])
+			h := r.holding[id]
+			st.Hold = append(st.Hold, h)
+			r.log(logHeld, Event{Side: h.Side, Mailbox: r.name(h.Side, h.Box), Row: id,
+				Text: fmt.Sprintf("deleted, or its flags lost, on the %s side: more at once than the guard lets pass", h.Side)})
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(r.held)) {

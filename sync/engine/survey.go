@@ -157,9 +157,13 @@ func (r *run) takeFolders(ctx context.Context, fp *plan.FolderPlan) error {
 	for _, v := range fp.Vanished {
 		rec := &r.records[v.Record]
 		r.report.HeldBoxes++
-		r.emit(Event{Kind: Held, Side: v.Side, Mailbox: rec.Side[v.Side].Name, Reason: plan.ReasonVanished,
+		e := Event{Kind: Held, Side: v.Side, Mailbox: rec.Side[v.Side].Name, Reason: plan.ReasonVanished,
 			Count: rec.Side[v.Side].Known,
-			Text:  fmt.Sprintf("the mailbox is gone on the %s side; it is left as it is on the other", v.Side)})
+			Text:  fmt.Sprintf("the mailbox is gone on the %s side; it is left as it is on the other", v.Side)}
+		r.emit(e)
+		if !r.stored[rec.ID].Side[v.Side].Missing {
+			r.log(logHeld, e)
+		}
 		r.report.Hints = appendOnce(r.report.Hints, "a mailbox vanished on one side: sync --accept-deletes removes it on the other, --reject-deletes makes it again")
 	}
 	for _, rec := range r.records {
