@@ -143,13 +143,20 @@ const maxHeader = 1 << 20
 // never fails. It holds one header field at a time, so its memory does not
 // grow with the message.
 type Hasher struct {
-	wire, body, header, folded hash.Hash
-	light                      lightDigest
+	body, folded hash.Hash
+	// wire digests the exact bytes while they differ from what body was given;
+	// nil while body stands for both, as it does after the header of a message
+	// whose every line ends in CRLF: a big body is digested once.
+	wire   hash.Hash
+	header Digest // set at the end of the header: what body has digested by then
+	light  lightDigest
+	given  int64 // bytes written
 
 	size     int64
 	headSize int64
 	lastCR   bool // the last byte written was a CR not yet passed on
 	inHeader bool
+	altered  bool   // a line end was made CRLF
 	line     []byte // the header line being collected, canonical
 	field    []byte // the header field being collected, with its continuations
 	skipping bool   // a header line too long to collect is being passed through
@@ -159,18 +166,38 @@ type Hasher struct {
 
 // NewHasher makes a Hasher.
 func NewHasher() *Hasher {
-	return &Hasher{wire: sha256.New(), body: sha256.New(), header: sha256.New(), folded: sha256.New(), inHeader: true}
+	return &Hasher{wire: sha256.New(), body: sha256.New(), folded: sha256.New(), inHeader: true}
 }
 
 // Write adds bytes of the message.
 func (h *Hasher) Write(p []byte) (int, error) {
-	h.wire.Write(p)
 	if cap(h.canon) < 2*len(p)+1 {
 		h.canon = make([]byte, 0, 2*len(p)+1)
 	}
 	h.canon, h.lastCR = appendCanonical(h.canon[:0], p, h.lastCR)
+	if h.wire == nil && len(h.canon) != len(p) {
+		h.wire = clone(h.body) // from here on they differ
+	}
+	if h.wire != nil {
+		h.wire.Write(p)
+	}
+	h.given += int64(len(p))
+	inHeader := h.inHeader
 	h.feed(h.canon)
+	h.altered = h.altered || len(h.canon) != len(p)
+	if inHeader && !h.inHeader && h.given == h.size && !h.altered {
+		h.wire = nil // so far body has digested just these bytes
+	}
 	return len(p), nil
+}
+
+// clone copies the state of a SHA-256, which the standard library's can do.
+func clone(h hash.Hash) hash.Hash {
+	c, err := h.(hash.Cloner).Clone()
+	if err != nil {
+		panic("mail: a SHA-256 that cannot be copied: " + err.Error())
+	}
+	return c
 }
 
 // appendCanonical appends p to dst with each LF that no CR precedes made CRLF.
@@ -231,8 +258,8 @@ func (h *Hasher) headerBytes(part []byte, end bool) {
 	switch {
 	case len(h.line) == 2 && h.line[0] == '\r': // the empty line
 		h.endField()
-		h.inHeader = false
 		h.pass(h.line)
+		h.endHeader()
 	case h.line[0] == ' ' || h.line[0] == '\t':
 		h.field = append(h.field, h.line...)
 		if len(h.field) > maxHeader {
@@ -282,7 +309,11 @@ func (h *Hasher) pass(p []byte) {
 	h.size += int64(len(p))
 	h.headSize += int64(len(p))
 	h.body.Write(p)
-	h.header.Write(p)
+}
+
+func (h *Hasher) endHeader() {
+	h.inHeader = false
+	clone(h.body).Sum(h.header[:0])
 }
 
 // Sum ends the message and gives its Identity, without a GlobalID. The Hasher
@@ -296,12 +327,15 @@ func (h *Hasher) Sum() Identity {
 		h.endField()
 		h.field = append(h.field, h.line...)
 		h.endField()
+		h.endHeader()
 	}
-	id := Identity{Size: h.size, Light: h.light.sum(), HeaderSize: h.headSize}
+	id := Identity{Size: h.size, Light: h.light.sum(), HeaderSize: h.headSize, Header: h.header}
 	h.folded.Sum(id.Folded[:0])
-	h.header.Sum(id.Header[:0])
 	h.body.Sum(id.Body[:0])
-	h.wire.Sum(id.Wire[:0])
+	id.Wire = id.Body
+	if h.wire != nil {
+		h.wire.Sum(id.Wire[:0])
+	}
 	return id
 }
 
