@@ -29,6 +29,9 @@ type Options struct {
 	// Spool is the directory for temporary files of large messages; "" is the
 	// system's.
 	Spool string
+	// IdleTimeout is how long the server may be silent while an answer is due;
+	// 0 is wire.DefaultIdleTimeout.
+	IdleTimeout time.Duration
 	// Trace, if not nil, is told every line of the protocol, without secrets
 	// and bodies; see wire.Options.
 	Trace func(dir, line string)

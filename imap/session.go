@@ -62,7 +62,7 @@ func (p *permanent) storable(flags mail.FlagSet) mail.FlagSet {
 // login makes a session and learns what it can do and how names are built.
 func (a *Account) login(ctx context.Context) (*session, error) {
 	e := &ear{trace: a.opt.Trace}
-	l, err := dial(ctx, a.opt.Endpoint, wire.Options{Trace: e.hear}, &imapclient.Options{})
+	l, err := dial(ctx, a.opt.Endpoint, wire.Options{Trace: e.hear, IdleTimeout: a.opt.IdleTimeout}, &imapclient.Options{})
 	if err != nil {
 		return nil, err
 	}

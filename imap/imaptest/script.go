@@ -50,6 +50,7 @@ type Command struct {
 	// stands in it as its announcement.
 	Args     string
 	Literals [][]byte
+	Number   int // of a Mailstore: see Mailstore.Before
 }
 
 // A Peer is the script's end of one connection.
@@ -57,6 +58,8 @@ type Peer struct {
 	script *Script
 	conn   net.Conn
 	r      *bufio.Reader
+	// State is whoever answers' own.
+	State any
 }
 
 // Listen plays the script on a port of the loopback address until the test

@@ -1,0 +1,95 @@
+package imap_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/godwit-mail/godwit/imap/imaptest"
+	"github.com/godwit-mail/godwit/sync/sidetest"
+)
+
+// A harm is what a server does at one command, once.
+type harm struct {
+	name   string
+	before string                                           // sent in place of carrying the command out
+	spoil  func(cmd imaptest.Command, answer string) string // what becomes of the answer
+}
+
+// harms are the ways in which a server can fail at any command.
+var harms = []harm{
+	{name: "cut before", before: imaptest.Drop},
+	{name: "cut after it was done", spoil: func(_ imaptest.Command, _ string) string { return imaptest.Drop }},
+	{name: "cut inside the answer", spoil: func(_ imaptest.Command, answer string) string { return answer[:len(answer)/2] + imaptest.Drop }},
+	{name: "cut before the last line", spoil: func(_ imaptest.Command, answer string) string {
+		return answer[:strings.LastIndex(answer[:len(answer)-2], "\r\n")+2] + imaptest.Drop
+	}},
+	{name: "cut after the answer", spoil: func(_ imaptest.Command, answer string) string { return answer + imaptest.Drop }},
+	{name: "BYE before", before: "* BYE going down\r\n" + imaptest.Drop},
+	{name: "BYE after it was done", spoil: func(_ imaptest.Command, _ string) string { return "* BYE [UNAVAILABLE] going down\r\n" + imaptest.Drop }},
+	{name: "refused", before: "{tag} NO [UNAVAILABLE] later\r\n"},
+	{name: "not understood", before: "{tag} BAD what\r\n"},
+	{name: "done and refused", spoil: func(imaptest.Command, string) string { return "{tag} NO [CORRUPTION] oh no\r\n" }},
+	{name: "nothing done and OK", before: "{tag} OK done\r\n"},
+	{name: "done and OK without data", spoil: func(imaptest.Command, string) string { return "{tag} OK done\r\n" }},
+}
+
+// at harms the nth command.
+func (h *harm) at(m *imaptest.Mailstore, nth int) *string {
+	var hit string
+	if h.before != "" {
+		m.Before = func(n int, cmd imaptest.Command) string {
+			if n != nth {
+				return ""
+			}
+			hit = cmd.Name
+			return h.before
+		}
+		return &hit
+	}
+	m.Spoil = func(n int, cmd imaptest.Command, answer string) string {
+		if n != nth {
+			return answer
+		}
+		hit = cmd.Name
+		return h.spoil(cmd, answer)
+	}
+	return &hit
+}
+
+// TestHarmAtEveryCommand disturbs a run that has all kinds of work to do at
+// each command, in each way. What is not said to have failed must be done; and
+// a run without a fault must bring both sides to what an undisturbed run makes.
+func TestHarmAtEveryCommand(t *testing.T) {
+	for name, caps := range map[string]string{"full": fullCaps, "bare": bareCaps, "no UIDPLUS": "IMAP4rev1 MOVE UNSELECT"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			start := eventful(t, caps)
+			want, commands := finished(t, start)
+			points := 0
+			for _, h := range harms {
+				for nth := 1; nth <= commands; nth++ {
+					points++
+					disturb(t, start, want, &h, nth)
+				}
+			}
+			t.Logf("%d commands, %d points", commands, points)
+		})
+	}
+}
+
+func disturb(t *testing.T, start *world, want sidetest.Snapshot, h *harm, nth int) {
+	w := start.clone()
+	hit := h.at(w.server, nth)
+	rep, err := w.run(t)
+	t.Run(fmt.Sprintf("%s/%d %s", h.name, nth, *hit), func(t *testing.T) {
+		if err == nil && rep.Exit() == 0 {
+			for side, got := range map[string]sidetest.Snapshot{"local": w.local.Snapshot(), "remote": w.remote()} {
+				if d := sidetest.Compare(want, got); d != "" {
+					t.Errorf("the run says that all is well, but the %s side is not:\n%s", side, d)
+				}
+			}
+		}
+		w.agreed(t, 1, want)
+	})
+}
