@@ -89,6 +89,9 @@ func eventText(e engine.Event) string {
 	if text == "" {
 		text = string(e.Reason)
 	}
+	if e.Kind == engine.Noted && !e.Digest.IsZero() {
+		text += " [" + e.Digest.String()[:12] + "]"
+	}
 	if e.Mailbox != "" && !strings.HasPrefix(text, string(e.Mailbox)+":") {
 		text = string(e.Mailbox) + ": " + text
 	}

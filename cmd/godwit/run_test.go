@@ -248,6 +248,7 @@ func TestEventTexts(t *testing.T) {
 		{engine.Event{Kind: engine.Held, Mailbox: "INBOX", Count: 12, Reason: plan.ReasonGuard}, "INBOX: 12 deletions held (guard)"},
 		{engine.Event{Kind: engine.Faulted, Mailbox: "INBOX", Err: errors.New("no")}, "INBOX: no"},
 		{engine.Event{Kind: engine.Noted, Mailbox: "INBOX", Reason: plan.ReasonConflict}, "INBOX: conflict"},
+		{engine.Event{Kind: engine.Noted, Mailbox: "INBOX", Text: "moved to two places", Digest: digest}, "INBOX: moved to two places [3f3f3f3f3f3f]"},
 	}
 	for _, tt := range tests {
 		if got := eventText(tt.event); got != tt.want {

@@ -397,6 +397,7 @@ func (r *run) removeBoxes(ctx context.Context, _ *plan.Plan) error {
 			continue
 		}
 		r.report.Removed[op.Side]++
+		r.report.Mailboxes--
 		r.did(Event{Verb: VerbRemoved, Side: op.Side, Mailbox: op.Name})
 		if err := r.settle(ctx, &plan.Settlement{Forget: []mail.BoxID{rec.ID}, Events: r.takeEvents()}); err != nil {
 			return err

@@ -290,7 +290,7 @@ func TestVanishedMailboxIsAnswered(t *testing.T) {
 		each(t, func(t *testing.T, w *world) {
 			vanish(t, w)
 			rep := w.run(t, func(o *engine.Options) { o.Accept = true })
-			need(t, rep.Exit() == 0 && rep.Deleted[plan.Remote] == 10 && rep.Removed[plan.Remote] == 1, "exit %d, deleted %v, removed %v: %v %v", rep.Exit(), rep.Deleted, rep.Removed, rep.Faults, w.actions())
+			need(t, rep.Exit() == 0 && rep.Deleted[plan.Remote] == 10 && rep.Removed[plan.Remote] == 1 && rep.Mailboxes == len(w.remote.Snapshot()), "exit %d, deleted %v, removed %v: %v %v", rep.Exit(), rep.Deleted, rep.Removed, rep.Faults, w.actions())
 			w.agree(t)
 		})
 	})

@@ -55,7 +55,11 @@ func (r *run) noteOf(n plan.Note) {
 		r.decline[key] = true
 		r.noted = append(r.noted, plan.Decline{Side: n.Side, Box: n.At.Box, What: string(n.Why), Text: n.Text, At: r.Clock()})
 	}
-	r.note(Event{Side: n.Side, Mailbox: r.name(n.Side, n.At.Box), Row: n.Row, Reason: n.Why, Text: n.Text})
+	e := Event{Side: n.Side, Mailbox: r.name(n.Side, n.At.Box), Row: n.Row, Reason: n.Why, Text: n.Text}
+	if row := r.rows[n.Row]; row != nil {
+		e.Digest = bodyOf(row)
+	}
+	r.note(e)
 }
 
 // settleRun writes what is left at the end: cursors of mailboxes in which
