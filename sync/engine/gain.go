@@ -319,7 +319,7 @@ func (r *run) placed(ctx context.Context, t *transfer, placed []plan.Placed) err
 			st.Put = append(st.Put, r.denied(g))
 		case pl.Err != nil:
 			r.gainFailed(g)
-			err := fmt.Errorf("message %s from %s: %w", g.From.Ref, r.name(g.To.Other(), g.From.Box), pl.Err)
+			err := fmt.Errorf("message %s: %w", g.From.Ref, pl.Err)
 			r.fault(g.To, r.name(g.To, g.Box), err, false)
 			for _, ref := range g.Settle {
 				r.pend(plan.Pending{Side: ref.Side, At: ref.At, Kind: ref.Kind, Row: g.Row.ID, Why: plan.ReasonError, Text: pl.Err.Error(), Ident: g.Item.Ident})
