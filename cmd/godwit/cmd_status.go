@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -131,6 +132,7 @@ func readState(ctx context.Context, acc *config.Account) (*state, error) {
 	if s.boxes, err = index.Status(ctx); err != nil {
 		return nil, err
 	}
+	slices.SortFunc(s.boxes, func(a, b store.MailboxStatus) int { return cmp.Compare(listOrder(a.Box), listOrder(b.Box)) })
 	if s.held, err = index.Held(ctx); err != nil {
 		return nil, err
 	}
@@ -141,6 +143,16 @@ func readState(ctx context.Context, acc *config.Account) (*state, error) {
 	s.pending = withoutHeld(pending, s.held)
 	s.declines, err = index.Declines(ctx)
 	return s, err
+}
+
+// listOrder puts INBOX and its children first in a list, then goes by name,
+// with children behind their parents.
+func listOrder(b plan.BoxRecord) string {
+	name := strings.ReplaceAll(boxName(b), "/", "\x00")
+	if rest, ok := strings.CutPrefix(name, string(mail.Inbox)); ok && (rest == "" || rest[0] == 0) {
+		return rest
+	}
+	return name
 }
 
 func (a *app) lastRunText(s *state) string {
