@@ -1,0 +1,114 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// runMeasured runs a command and tells the most memory, in MB, that it held
+// in RAM. The figure of wait4 would include what this process had when it
+// forked, so the kernel's own is read while the command runs.
+func (a *account) runMeasured(args ...string) (r result, peak int) {
+	a.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, append([]string{"--config", a.config}, args...)...)
+	var out, errout bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errout
+	began := time.Now()
+	if err := cmd.Start(); err != nil {
+		a.t.Fatal(err)
+	}
+	ended, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		tick := time.NewTicker(2 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			peak = max(peak, highWater(cmd.Process.Pid))
+			select {
+			case <-ended:
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	_ = cmd.Wait() // the exit code tells
+	close(ended)
+	<-stopped
+	return result{code: cmd.ProcessState.ExitCode(), out: out.String(), errout: errout.String(), took: time.Since(began)}, peak >> 10
+}
+
+var vmHWM = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
+
+// highWater is the peak of a process in kB, 0 if it has ended.
+func highWater(pid int) int {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	m := vmHWM.FindSubmatch(text)
+	if m == nil {
+		return 0
+	}
+	kb, _ := strconv.Atoi(string(m[1]))
+	return kb
+}
+
+// large is a message of n bytes, with LF, and the digest of it with CRLF.
+func large(subject string, n int) (text string, digest [sha256.Size]byte) {
+	head := "From: ada@example.org\nSubject: " + subject + "\n\n"
+	line := strings.Repeat("0123456789 abcdef", 50) + "\n"
+	text = head + strings.Repeat(line, n/len(line))
+	return text, sha256.Sum256([]byte(strings.ReplaceAll(text, "\n", "\r\n")))
+}
+
+// TestLargeMessages carries 100 MB in either direction. Memory must not grow
+// with the size of a message.
+func TestLargeMessages(t *testing.T) {
+	const size = 100 << 20
+	// The race detector keeps several bytes for each that is in use.
+	limit := 64
+	if raceEnabled {
+		limit = 256
+	}
+	each(t, func(t *testing.T, a *account) {
+		small := make([]parcel, 400)
+		for i := range small {
+			small[i] = parcel{box: "INBOX", body: strings.ReplaceAll(letter(i), "\n", "\r\n"), date: date(i)}
+		}
+		a.post(small[:200])
+		a.lay(small[200:])
+		r, base := a.runMeasured("sync")
+		need(t, r.code == 0, "%v", r)
+
+		there, thereDigest := large("from there", size)
+		here, hereDigest := large("from here", size)
+		a.post([]parcel{{box: "Large", body: strings.ReplaceAll(there, "\n", "\r\n"), date: date(1)}})
+		path := a.deliver("Large", here, date(2), "S")
+		r, peak := a.runMeasured("sync", "-v")
+		need(t, r.code == 0, "%v", r)
+		need(t, base > 0 && peak < limit && peak < 3*base, "godwit held %d MB of memory, %d MB with small messages", peak, base)
+		text, err := os.ReadFile(a.file("Large", "Subject: from there\n"))
+		need(t, err == nil && sha256.Sum256(bytes.ReplaceAll(text, []byte("\n"), []byte("\r\n"))) == thereDigest, "the message from the server is another one here")
+		m := find(a.remote(), "Large", "Subject: from here\r\n")
+		need(t, m != nil && sha256.Sum256(m.Body) == hereDigest, "the message from here is another one on the server")
+		a.quiet()
+
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		r, peak = a.runMeasured("sync", "-v") // it is fetched once more, to be kept
+		need(t, r.code == 0 && peak < limit, "deleting held %d MB of memory: %v", peak, r)
+		need(t, a.uid("Large", "Subject: from here") == 0, "it is still there: %v", r)
+	})
+}
