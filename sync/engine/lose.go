@@ -82,7 +82,7 @@ func (r *run) confirm(ctx context.Context, losses []plan.Loss) ([]plan.Loss, err
 				continue
 			}
 			rec := r.record(row.At[s].Box)
-			if row.At[s].IsZero() || rec != nil && !r.there[rec.ID][s] {
+			if row.At[s].IsDisplaced() || rec != nil && !r.there[rec.ID][s] {
 				// Another message has its name now, or its whole mailbox is gone.
 				out = append(out, l)
 				continue

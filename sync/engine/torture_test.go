@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/sync/engine"
@@ -22,6 +23,7 @@ var first = flag.Int("first", 0, "the first seed of the torture")
 type fate struct {
 	box   mail.MailboxName
 	flags mail.FlagSet
+	date  time.Time
 	gone  bool
 }
 
@@ -86,7 +88,7 @@ func (x *torture) arrive() {
 		side := plan.Side(x.rng.IntN(2))
 		date := day.AddDate(0, 0, n)
 		[2]*sidetest.Memory{x.local, x.remote}[side].Deliver(box, letter(n), flags, date)
-		x.fates[n] = &fate{box: box, flags: flags}
+		x.fates[n] = &fate{box: box, flags: flags, date: date}
 		x.tell("deliver %d to %s on %s [%s]", n, box, side, flags)
 	}
 }
@@ -122,21 +124,36 @@ func (x *torture) act(m *sidetest.Memory, side plan.Side, n int, f *fate) act {
 		m.Expunge(f.box, ref)
 		x.tell("delete %d on %s", n, side)
 	case 6:
-		if side == plan.Local && x.rng.IntN(2) == 0 {
-			m.Rekey(f.box, ref)
-			x.tell("rename the file of %d", n)
-		} else if side == plan.Local {
-			m.Touch(f.box, ref)
-			x.tell("touch the file of %d", n)
+		if side == plan.Local {
+			x.rewrite(m, ref, n, f, &a)
 		}
 	}
 	return a
+}
+
+// rewrite is what programs do to files only.
+func (x *torture) rewrite(m *sidetest.Memory, ref mail.Ref, n int, f *fate, a *act) {
+	switch x.rng.IntN(3) {
+	case 0:
+		m.Rekey(f.box, ref)
+		x.tell("rename the file of %d", n)
+	case 1:
+		m.Touch(f.box, ref)
+		x.tell("touch the file of %d", n)
+	case 2: // another letter, under the name of this one
+		x.tell("edit the file of %d: now it is %d", n, x.next)
+		m.Edit(f.box, ref, letter(x.next))
+		x.fates[x.next] = &fate{box: f.box, flags: f.flags, date: m.Clock()}
+		x.next++
+		a.deleted = true
+	}
 }
 
 // live lets a round of random changes happen on both sides, and says what must
 // come of them. Letters in spare are left alone: a run that was interrupted
 // may have carried over what happened to them, or not.
 func (x *torture) live(spare map[int]bool) {
+	first := x.next
 	for _, n := range slices.Sorted(maps.Keys(x.fates)) {
 		f := x.fates[n]
 		if f.gone || spare[n] {
@@ -147,7 +164,6 @@ func (x *torture) live(spare map[int]bool) {
 		spare[n] = true
 		x.merge(f, l, r)
 	}
-	first := x.next
 	x.arrive()
 	for n := first; n < x.next; n++ {
 		spare[n] = true
@@ -202,7 +218,7 @@ func (x *torture) want() sidetest.Snapshot {
 	}
 	for n, f := range x.fates {
 		if !f.gone {
-			s[f.box] = append(s[f.box], sidetest.Message{Body: []byte(letter(n)), Flags: f.flags, Date: day.AddDate(0, 0, n)})
+			s[f.box] = append(s[f.box], sidetest.Message{Body: []byte(letter(n)), Flags: f.flags, Date: f.date})
 		}
 	}
 	return s

@@ -64,7 +64,7 @@ func (r *reconciler) decideOne(st *state, s Side) {
 	if st.half[t].presence == gone && r.reused[Ref{Side: t, Kind: KindNew, At: st.row.At[t]}] {
 		// Another message has its name there (an edited file): the row gives
 		// the name up before the new message takes it.
-		st.row.At[t], st.row.Epoch[t], st.row.State = Place{}, "", Unbound
+		st.row.At[t] = st.row.At[t].Displaced(st.row.ID)
 		r.bind(st.row, nil, "")
 	}
 	switch other := &st.half[t]; {

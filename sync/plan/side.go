@@ -2,6 +2,8 @@ package plan
 
 import (
 	"io"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/godwit-mail/godwit/mail"
@@ -215,6 +217,19 @@ type Place struct {
 
 // IsZero tells whether there is no place.
 func (p Place) IsZero() bool { return p.Ref == "" }
+
+// displaced begins a Ref that no message has: a file's name holds no slash.
+const displaced = "/"
+
+// Displaced is the place that a row takes when another message has taken its
+// name. Nothing is ever found there, so the row's message is seen to be gone
+// for as long as its deletion is not carried over.
+func (p Place) Displaced(row int64) Place {
+	return Place{Box: p.Box, Ref: mail.Ref(displaced+strconv.FormatInt(row, 10)+displaced) + p.Ref}
+}
+
+// IsDisplaced tells whether Displaced made the place.
+func (p Place) IsDisplaced() bool { return strings.HasPrefix(string(p.Ref), displaced) }
 
 // Gone names a message that a scan showed to be missing, for Confirm.
 type Gone struct {
