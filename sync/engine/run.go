@@ -58,6 +58,7 @@ type run struct {
 	// notFollowed are mailboxes whose rename on that side could not be
 	// carried over.
 	notFollowed map[mail.BoxID]plan.Side
+	renamings   []plan.FolderOp // done in this run, by the names of that moment
 
 	view      map[plan.SideBox]plan.View
 	scanned   map[plan.SideBox]plan.Scanned

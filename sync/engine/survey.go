@@ -110,8 +110,10 @@ func oneToOne(proved map[plan.Rename]bool, s plan.Side) map[mail.BoxID]mail.Mail
 const renameBox mail.BoxID = -1 << 40
 
 // sameMailbox completes the evidence for a rename: the mailbox under the new
-// name holds the messages that the old one held, by their Refs (and sizes,
-// where both are known), at least nine in ten of the fewer.
+// name holds messages that the old one held, by their Refs (and sizes, where
+// both are known). A directory with the old one's inode that holds one of its
+// files is it; on a server at least nine in ten of what is older than the last
+// look must be known, since mailboxes may share a UIDVALIDITY.
 func (r *run) sameMailbox(ctx context.Context, c plan.Rename) (bool, error) {
 	sizes := map[mail.Ref]int64{}
 	rows, err := r.Index.RowsIn(ctx, c.Box)
@@ -123,25 +125,27 @@ func (r *run) sameMailbox(ctx context.Context, c plan.Rename) (bool, error) {
 			sizes[row.At[c.Side].Ref] = row.Ident[c.Side].Size
 		}
 	}
-	side := r.side[c.Side]
+	side, next := r.side[c.Side], r.record(c.Box).Side[c.Side].Next
 	side.Bind(map[mail.BoxID]mail.MailboxName{renameBox: c.To})
-	seen, same := 0, 0
+	seen, same, strange := 0, 0, 0
 	_, err = side.Scan(ctx, renameBox, plan.Since{}, func(m plan.Seen) error {
 		seen++
 		size, ok := sizes[m.Ref]
-		if ok && (c.Side == plan.Local || size == 0 || m.Item.Ident.Size == 0 || size == m.Item.Ident.Size) {
+		switch {
+		case ok && (c.Side == plan.Local || size == 0 || m.Item.Ident.Size == 0 || size == m.Item.Ident.Size):
 			same++
+		case c.Side == plan.Remote && olderThan(m.Ref, next):
+			strange++
 		}
 		return nil
 	})
 	if err != nil {
 		return false, err
 	}
-	fewer := min(seen, len(sizes))
-	if fewer == 0 {
+	if min(seen, len(sizes)) == 0 {
 		return seen == len(sizes), nil // both empty: nothing can be lost
 	}
-	return same*10 >= fewer*9, nil
+	return same > 0 && same*10 >= (same+strange)*9, nil
 }
 
 // takeFolders takes over the folder plan: the records, and what is held.
@@ -263,7 +267,7 @@ func (r *run) createBox(ctx context.Context, rec *plan.BoxRecord, op plan.Folder
 func (r *run) renameBox(ctx context.Context, rec *plan.BoxRecord, op plan.FolderOp) error {
 	if !r.DryRun {
 		// Renaming a parent has renamed its children with it.
-		if _, err := r.renamed(ctx, op); err != nil {
+		if err := r.renamed(ctx, op); err != nil {
 			return err
 		}
 		b := r.survey[op.Side][op.Name]
@@ -278,16 +282,23 @@ func (r *run) renameBox(ctx context.Context, rec *plan.BoxRecord, op plan.Folder
 	return nil
 }
 
-// renamed renames a mailbox unless the rename of a parent has done so.
-func (r *run) renamed(ctx context.Context, op plan.FolderOp) (bool, error) {
-	for parent, to := op.Name.Parent(), op.To.Parent(); parent != "" && to != ""; parent, to = parent.Parent(), to.Parent() {
-		if _, still := r.survey[op.Side][parent]; !still {
-			if _, there := r.survey[op.Side][to]; there && string(op.To[len(to):]) == string(op.Name[len(parent):]) {
-				return false, nil
-			}
+// renamed renames a mailbox unless the rename of a parent has done so: then it
+// is called as that left it.
+func (r *run) renamed(ctx context.Context, op plan.FolderOp) error {
+	name := op.Name
+	for _, done := range r.renamings {
+		if done.Side == op.Side && name.Within(done.Name) {
+			name = done.To + name[len(done.Name):]
 		}
 	}
-	return true, r.side[op.Side].Rename(ctx, op.Name, op.To)
+	if name != op.To {
+		if err := r.side[op.Side].Rename(ctx, name, op.To); err != nil {
+			return err
+		}
+	}
+	op.Name = name
+	r.renamings = append(r.renamings, op)
+	return nil
 }
 
 // folders gives every mailbox in scope its number, and tells the sides.

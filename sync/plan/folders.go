@@ -254,13 +254,19 @@ func (f *folders) unknown() {
 	}
 }
 
-// order puts renames first, parents before children; then creations, parents
-// before children; then removals, children before parents.
+// order puts renames first: of children that leave a parent which is itself
+// renamed, before it takes them along; then parents before children. Then
+// creations, parents before children; then removals, children before parents.
 func (f *folders) order() {
-	rank := func(o FolderOp) int { return [...]int{0, 2, 1, 3}[o.Kind] }
+	rank := func(o FolderOp) int {
+		if f.leaves(o) {
+			return -1
+		}
+		return [...]int{0, 2, 1, 3}[o.Kind]
+	}
 	depth := func(o FolderOp) int {
 		d := strings.Count(string(o.Name), "/")
-		if o.Kind == FolderRemove {
+		if o.Kind == FolderRemove || f.leaves(o) {
 			return -d
 		}
 		return d
@@ -274,6 +280,17 @@ func (f *folders) order() {
 		}
 		return cmp.Compare(a.Name, b.Name)
 	})
+}
+
+// leaves tells whether o renames a mailbox away from a parent that is renamed too.
+func (f *folders) leaves(o FolderOp) bool {
+	var parent FolderOp // the nearest
+	for _, p := range f.plan.Ops {
+		if o.Kind == FolderRename && p.Kind == FolderRename && p.Side == o.Side && o.Name.Within(p.Name) && len(p.Name) > len(parent.Name) {
+			parent = p
+		}
+	}
+	return parent.Name != "" && !o.To.Within(parent.To)
 }
 
 func sortedNames(set map[mail.MailboxName]bool) []mail.MailboxName {
