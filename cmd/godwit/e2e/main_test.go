@@ -33,6 +33,8 @@ func TestMain(m *testing.M) {
 		args := []string{"build", "-o", binary}
 		if raceEnabled {
 			args = append(args, "-race")
+			// Otherwise every process waits for a second before it ends.
+			os.Setenv("GORACE", os.Getenv("GORACE")+" atexit_sleep_ms=0")
 		}
 		build := exec.Command("go", append(args, "github.com/godwit-mail/godwit/cmd/godwit")...)
 		if out, err := build.CombinedOutput(); err != nil {
