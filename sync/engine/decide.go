@@ -237,7 +237,7 @@ func (r *run) identify(ctx context.Context, key plan.SideBox, refs []mail.Ref, l
 func (r *run) guard(p *plan.Plan) {
 	in := plan.GuardInput{
 		Percent: r.GuardPercent, Counts: r.counts,
-		Recent: map[mail.BoxID]int{}, Roles: map[mail.BoxID]mail.Role{}, Passed: map[int64]bool{},
+		Recent: map[mail.BoxID]int{}, Roles: map[mail.BoxID]mail.Role{}, Passed: map[int64]bool{}, PassedFlags: map[int64]bool{},
 	}
 	day := r.Clock().Add(-guardWindow)
 	for _, l := range r.losses {
@@ -249,11 +249,25 @@ func (r *run) guard(p *plan.Plan) {
 		in.Roles[r.records[i].ID] = r.records[i].Role
 	}
 	if r.Accept {
+		flags := r.heldFlags()
 		for row := range r.held {
-			in.Passed[row] = true
+			in.Passed[row], in.PassedFlags[row] = !flags[row], flags[row]
 		}
+		r.passed = in.Passed
 	}
 	plan.Guard(p, in)
+}
+
+// heldFlags are the held rows that lost flags, not their message: who accepts
+// the one has not accepted the other.
+func (r *run) heldFlags() map[int64]bool {
+	out := map[int64]bool{}
+	for _, p := range r.was {
+		if p.Why == plan.ReasonFlagGuard {
+			out[p.Row] = true
+		}
+	}
+	return out
 }
 
 // restrict leaves out of the plan what concerns mailboxes that this run is
@@ -276,5 +290,8 @@ func (r *run) restrict(p *plan.Plan) {
 	p.Flags = slices.DeleteFunc(p.Flags, func(o plan.FlagOp) bool { return !in(o.At.Box, o.Settle) })
 	p.Moves = slices.DeleteFunc(p.Moves, func(m plan.Move) bool { return !in(m.From.Box, m.Settle) && !in(m.To, m.Settle) })
 	p.Losses = slices.DeleteFunc(p.Losses, func(l plan.Loss) bool { return !in(l.At.Box, l.Settle) })
-	p.Holds = slices.DeleteFunc(p.Holds, func(h plan.Hold) bool { return !in(h.Ref.At.Box, []plan.Ref{h.Ref}) })
+	p.Holds = slices.DeleteFunc(p.Holds, func(h plan.Hold) bool {
+		// What the guard holds stays held, whatever this run is about.
+		return h.Why != plan.ReasonGuard && h.Why != plan.ReasonFlagGuard && !in(h.Ref.At.Box, []plan.Ref{h.Ref})
+	})
 }

@@ -190,12 +190,12 @@ func (r *run) lost(ctx context.Context, list []plan.Loss, out []plan.Outcome) er
 		st.Drop = append(st.Drop, row.ID)
 		st.Release = append(st.Release, row.ID)
 		r.dropped[row.ID] = true
-		_, accepted := r.held[row.ID]
+		accepted := r.passed[row.ID]
 		why := fmt.Sprintf("deleted on the %s side", l.Side.Other())
-		if accepted && r.Accept {
+		if accepted {
 			why += ", held, and accepted"
 		}
-		counts[accepted && r.Accept][l.At.Box]++
+		counts[accepted][l.At.Box]++
 		r.report.Deleted[l.Side]++
 		r.did(Event{Verb: VerbDeleted, Side: l.Side, Mailbox: r.name(l.Side, l.At.Box), Ref: l.At.Ref, Row: row.ID, Digest: bodyOf(row), Size: row.Ident[l.Side].Size,
 			Text: why})

@@ -76,6 +76,7 @@ type run struct {
 	dropped map[int64]bool
 	counts  map[mail.BoxID]int
 	held    map[int64]plan.Held
+	passed  map[int64]bool // rows whose deletion the user accepted
 	losses  []plan.LossRecord
 	pending []plan.Pending
 	was     map[pendingKey]plan.Pending

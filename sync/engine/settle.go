@@ -13,7 +13,9 @@ import (
 // hold keeps a change that is seen and not carried over.
 func (r *run) hold(h plan.Hold) {
 	r.unsettled[plan.SideBox{Side: h.Ref.Side, Box: h.Ref.At.Box}] = true
-	if h.Why == plan.ReasonGuard || h.Why == plan.ReasonFlagGuard {
+	// A held deletion is that of the side it happened on, whatever the other
+	// side did to the message.
+	if h.Why == plan.ReasonGuard && h.Ref.Kind == plan.KindGone || h.Why == plan.ReasonFlagGuard {
 		if _, ok := r.holding[h.Row]; !ok {
 			since := r.Clock()
 			if was, ok := r.held[h.Row]; ok {
@@ -174,8 +176,8 @@ func (r *run) logWaiting(p plan.Pending) {
 // takeHeld records exactly what is held now.
 func (r *run) takeHeld(st *plan.Settlement) {
 	for _, id := range slices.Sorted(maps.Keys(r.holding)) {
-		if _, was := r.held[id]; !was {
-			h := r.holding[id]
+		h := r.holding[id]
+		if was, ok := r.held[id]; !ok || was.Side != h.Side || was.Box != h.Box {
 			st.Hold = append(st.Hold, h)
 			r.log(logHeld, Event{Side: h.Side, Mailbox: r.name(h.Side, h.Box), Row: id,
 				Text: fmt.Sprintf("deleted, or its flags lost, on the %s side: more at once than the guard lets pass", h.Side)})
@@ -190,7 +192,8 @@ func (r *run) takeHeld(st *plan.Settlement) {
 
 // lookedAt tells whether this run saw the mailbox of a held deletion.
 func (r *run) lookedAt(h plan.Held) bool {
-	return r.view[plan.SideBox{Side: h.Side, Box: h.Box}] == plan.Complete || r.dropped[h.Row]
+	in := r.Only == nil || r.Only(r.name(plan.Remote, h.Box))
+	return in && r.view[plan.SideBox{Side: h.Side, Box: h.Box}] == plan.Complete || r.dropped[h.Row]
 }
 
 // heldHints tells of what is held, by mailbox, and what to do.

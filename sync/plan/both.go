@@ -57,6 +57,9 @@ func (r *reconciler) mergePlace(st *state, row *Row) *Move {
 		}
 	}
 	switch {
+	case !l.moved && !m.moved && st.row.NoBase && l.place.Box != m.place.Box:
+		// A move that was not carried over, as the mode then was.
+		return r.move(st, row, r.in.Policy.Prefer)
 	case !l.moved && !m.moved:
 		return nil
 	case l.moved && m.moved && l.place.Box == m.place.Box:
@@ -129,7 +132,12 @@ func (r *reconciler) mergeFlags(st *state, row *Row) (ops []FlagOp) {
 		added := now[s].Minus(base[s])
 		removed := base[s].Minus(now[s])
 		if st.half[s].rejected && !removed.Empty() {
-			ops = append(ops, FlagOp{Side: s, At: st.half[s].place, Row: st.row.ID, Add: removed, Settle: concat(st.half[s].settle, nil)})
+			if why := r.flagsForbidden(st, s); why != "" {
+				row.Flags[s] = row.Flags[s].Minus(removed)
+				r.remark(s, st.half[s].place, st.row.ID, why, "flags stay different on the two sides")
+			} else {
+				ops = append(ops, FlagOp{Side: s, At: st.half[s].place, Row: st.row.ID, Add: removed, Settle: concat(st.half[s].settle, nil)})
+			}
 			removed = mail.FlagSet{}
 		}
 		removed = removed.Minus(now[t].Minus(base[t])) // what t added anew stays

@@ -16,8 +16,9 @@ type GuardInput struct {
 	Recent map[mail.BoxID]int
 	// Roles of the mailboxes: Trash, Junk and Drafts are exempt.
 	Roles map[mail.BoxID]mail.Role
-	// Passed are rows that the user accepted.
-	Passed map[int64]bool
+	// Passed are rows whose deletion the user accepted, PassedFlags those
+	// whose loss of flags.
+	Passed, PassedFlags map[int64]bool
 }
 
 // The guard lets small numbers pass whatever their share: deletionsAlways of a
@@ -82,13 +83,13 @@ func guardFlags(p *Plan, in GuardInput) {
 	for _, flag := range []mail.Flag{mail.Seen, mail.Flagged} {
 		perBox := map[mail.BoxID]int{}
 		for _, op := range p.Flags {
-			if op.Remove.Has(flag) && !in.Passed[op.Row] {
+			if op.Remove.Has(flag) && !in.PassedFlags[op.Row] {
 				perBox[op.At.Box]++
 			}
 		}
 		p.Flags = keepOf(p.Flags, func(op FlagOp) bool {
 			n := perBox[op.At.Box]
-			if !op.Remove.Has(flag) || in.Passed[op.Row] || n <= flagsAlways || n*100 <= in.Counts[op.At.Box]*in.Percent {
+			if !op.Remove.Has(flag) || in.PassedFlags[op.Row] || n <= flagsAlways || n*100 <= in.Counts[op.At.Box]*in.Percent {
 				return true
 			}
 			p.holdFor(op.Settle, op.Row, ReasonFlagGuard)

@@ -160,6 +160,12 @@ func (r *reconciler) regain(st *state, s Side, why Reason) {
 		r.holdAll(settle, st.row.ID, ReasonIncomplete, "")
 		return
 	}
+	if why == ReasonRejected {
+		// The user's word outlives a copy that fails: the place is given up first.
+		said := st.row
+		said.At[t], said.Epoch[t], said.State = Place{}, "", Unbound
+		r.bind(said, nil, "")
+	}
 	row := r.moved(st, s)
 	row.At[t], row.Epoch[t] = Place{}, ""
 	item := mail.Item{Flags: from.flags, Date: st.row.Date, Ident: from.ident}
