@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -70,6 +71,8 @@ type account struct {
 	state  string
 	config string
 	extra  string // more lines of the account's table
+	// runAs is who runs godwit; nil for whoever runs the test.
+	runAs *syscall.Credential
 }
 
 func newAccount(t *testing.T, server *imaptest.Server, user string) *account {
@@ -120,6 +123,7 @@ func (a *account) godwit(args ...string) result {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, append([]string{"--config", a.config}, args...)...)
 	var out, errout bytes.Buffer
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: a.runAs}
 	cmd.Stdout, cmd.Stderr = &out, &errout
 	began := time.Now()
 	err := cmd.Run()
