@@ -15,11 +15,17 @@ import (
 // Without UIDPLUS, EXPUNGE takes all that are marked \Deleted: it is sent only
 // if UID SEARCH DELETED has just returned ours and no others. What another
 // program marks in the round trip between goes too. If others are marked, ours
-// stay marked and the error says so.
+// are not, and the error says so: of two halves that wait for each other to
+// be expunged, neither would go.
 func (s *session) expunge(uids []uint32) (left []uint32, err error) {
 	there, err := s.present(uids)
 	if err != nil || len(there) == 0 {
 		return nil, err
+	}
+	if !s.has(goimap.CapUIDPlus) {
+		if err := s.onlyMarked(there); err != nil {
+			return nil, err
+		}
 	}
 	for _, set := range uidSets(slices.Clone(there)) {
 		op := &goimap.StoreFlags{Op: goimap.StoreFlagsAdd, Silent: true, Flags: []goimap.Flag{goimap.FlagDeleted}}
@@ -35,17 +41,26 @@ func (s *session) expunge(uids []uint32) (left []uint32, err error) {
 		}
 		return s.present(there)
 	}
-	marked, err := s.search(&goimap.SearchCriteria{Flag: []goimap.Flag{goimap.FlagDeleted}})
-	if err != nil {
+	if err := s.onlyMarked(there); err != nil {
 		return nil, err
-	}
-	if foreign := minus(marked, there); len(foreign) > 0 {
-		return nil, expungePending(s.at.name, len(foreign))
 	}
 	if err := s.client.Expunge().Close(); err != nil {
 		return nil, err
 	}
 	return s.present(there)
+}
+
+// onlyMarked gives an error if others than these are marked as deleted in the
+// selected mailbox.
+func (s *session) onlyMarked(uids []uint32) error {
+	marked, err := s.search(&goimap.SearchCriteria{Flag: []goimap.Flag{goimap.FlagDeleted}})
+	if err != nil {
+		return err
+	}
+	if foreign := minus(marked, uids); len(foreign) > 0 {
+		return expungePending(s.at.name, len(foreign))
+	}
+	return nil
 }
 
 // minus gives those of a that are not in b.

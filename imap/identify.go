@@ -98,7 +98,9 @@ func (t *table) absent(uids []uint32) []uint32 {
 	return missing
 }
 
-// present tells which of uids are in the selected mailbox.
+// present tells which of uids are in the selected mailbox. Those that FETCH
+// does not tell of are searched for too: there are servers that say OK and
+// leave out what they cannot read at the moment.
 func (s *session) present(uids []uint32) ([]uint32, error) {
 	var t table
 	for _, set := range uidSets(slices.Clone(uids)) {
@@ -106,12 +108,22 @@ func (s *session) present(uids []uint32) ([]uint32, error) {
 			return nil, err
 		}
 	}
-	t.sort()
-	var there []uint32
-	for i := range t.rows {
-		there = append(there, t.rows[i].uid)
+	there := map[uint32]bool{}
+	for _, set := range uidSets(t.absent(uids)) {
+		found, err := s.search(&goimap.SearchCriteria{UID: []goimap.UIDSet{set}})
+		if err != nil {
+			return nil, err
+		}
+		for _, uid := range found {
+			there[uid] = true
+		}
 	}
-	return there, nil
+	for i := range t.rows {
+		there[t.rows[i].uid] = true
+	}
+	out := slices.DeleteFunc(slices.Clone(uids), func(uid uint32) bool { return !there[uid] })
+	slices.Sort(out)
+	return slices.Compact(out), nil
 }
 
 // identifyBodies reads whole messages.

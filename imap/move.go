@@ -2,6 +2,7 @@ package imap
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -29,7 +30,8 @@ type moving struct {
 	// copies lie: to find them where the server does not tell their UIDs.
 	before *table
 	bound  mark
-	began  bool // the first command that has an effect was sent
+	began  bool     // the first command that has an effect was sent
+	sent   []uint32 // those for which that command was answered OK
 	copied map[uint32]copied
 	gone   map[uint32]bool // no longer in from after all was done
 }
@@ -40,20 +42,12 @@ func (a *Account) moveTo(ctx context.Context, from, to string, g *group) error {
 	if err != nil || len(g.open()) == 0 {
 		return err
 	}
-	err = a.use(ctx, m.carry)
+	err = m.carry(ctx)
+	m.settle()
 	if err != nil && m.began && !refusedByServer(err) {
-		m.settle()
 		g.fail(plan.Uncertain, err)
 		return err
 	}
-	if (err == nil || refusedByServer(err)) && len(m.copied) < len(m.gone) {
-		if err := m.find(ctx); err != nil {
-			m.settle()
-			g.fail(plan.Uncertain, err)
-			return err
-		}
-	}
-	m.settle()
 	if codeOf(err) == goimap.ResponseCodeNoPerm {
 		g.fail(plan.Declined, err)
 		return nil
@@ -97,48 +91,90 @@ func (m *moving) prepare(s *session) error {
 		return nil
 	}
 	// A copy whose origin could not be expunged would be a double.
-	marked, err := s.search(&goimap.SearchCriteria{Flag: []goimap.Flag{goimap.FlagDeleted}})
-	if err != nil {
-		return err
-	}
-	if others := minus(marked, m.g.open()); len(others) > 0 {
-		return expungePending(m.from, len(others))
-	}
-	return nil
+	return s.onlyMarked(m.g.open())
 }
 
 // carry moves the messages: by MOVE (RFC 6851), else COPY and expunge. What
-// was carried before the server refused to go on is seen to its end.
-func (m *moving) carry(s *session) error {
-	if _, err := m.a.enterKnown(s, m.from, true); err != nil {
-		return err
-	}
-	sent, refused := m.send(s, m.g.open())
+// was carried before the server refused to go on is seen to its end. An origin
+// is expunged only when its copy has a known place.
+func (m *moving) carry(ctx context.Context) error {
+	var moves bool
+	refused := m.a.use(ctx, func(s *session) error {
+		moves = s.has(goimap.CapMove)
+		if _, err := m.a.enterKnown(s, m.from, true); err != nil {
+			return err
+		}
+		return m.send(s, m.g.open())
+	})
 	if refused != nil && !refusedByServer(refused) {
 		return refused
 	}
-	if !s.has(goimap.CapMove) {
-		origins := sent
-		if s.has(goimap.CapUIDPlus) {
-			origins = m.told(sent)
+	if !moves {
+		if err := m.findCopies(ctx, refused); err != nil {
+			return unrefused(err)
 		}
-		if err := m.clear(s, origins); err != nil {
+	}
+	if len(m.sent) == 0 {
+		return refused
+	}
+	err := m.a.use(ctx, func(s *session) error {
+		if _, err := m.a.enterKnown(s, m.from, true); err != nil {
 			return err
 		}
-	}
-	there, err := s.present(sent)
-	if err != nil {
+		if !moves {
+			if err := m.clear(s, m.told(m.sent)); err != nil {
+				return err
+			}
+		}
+		there, err := s.present(m.sent)
+		m.gone = map[uint32]bool{}
+		for _, uid := range minus(m.sent, there) {
+			m.gone[uid] = err == nil
+		}
 		return err
+	})
+	if err != nil {
+		return unrefused(err)
 	}
-	m.gone = map[uint32]bool{}
-	for _, uid := range minus(sent, there) {
-		m.gone[uid] = true
+	lost := slices.DeleteFunc(minus(m.sent, m.told(m.sent)), func(uid uint32) bool { return !m.gone[uid] })
+	if moves && len(lost) > 0 {
+		if err := m.find(ctx, lost); err != nil {
+			return unrefused(err)
+		}
+	}
+	if refused == nil && len(m.told(m.sent)) < len(m.sent) && !moves {
+		return unrefused(fmt.Errorf("the copies in mailbox %q cannot be found", m.to))
 	}
 	return refused
 }
 
-// send sends MOVE or COPY, and gives the messages for which it was answered OK.
-func (m *moving) send(s *session, uids []uint32) (sent []uint32, err error) {
+// findCopies gives copies that were not told their places. Some servers
+// refuse a COPY and have made it: what is found counts as sent.
+func (m *moving) findCopies(ctx context.Context, refused error) error {
+	if refused != nil && m.began {
+		rest := minus(m.g.open(), m.sent)
+		if err := m.find(ctx, rest); err != nil && !refusedByServer(err) {
+			return err
+		}
+		m.sent = append(m.sent, m.told(rest)...)
+	}
+	if len(m.told(m.sent)) == len(m.sent) {
+		return nil
+	}
+	return m.find(ctx, m.sent)
+}
+
+// unrefused makes of a refusal that came after something was done an error
+// that does not read as if nothing had been.
+func unrefused(err error) error {
+	if !refusedByServer(err) {
+		return err
+	}
+	return mail.NewFault(mail.GradeMailbox, mail.ClassServer, errors.New(err.Error()), "")
+}
+
+// send sends MOVE or COPY, and notes for which messages it was answered OK.
+func (m *moving) send(s *session, uids []uint32) (err error) {
 	s.ear.takeCopied()
 	for _, set := range uidSets(slices.Clone(uids)) {
 		m.began = true
@@ -151,15 +187,15 @@ func (m *moving) send(s *session, uids []uint32) (sent []uint32, err error) {
 			m.copied[c.from] = c
 		}
 		if err != nil {
-			return sent, err
+			return err
 		}
 		for _, uid := range uids {
 			if set.Contains(goimap.UID(uid)) {
-				sent = append(sent, uid)
+				m.sent = append(m.sent, uid)
 			}
 		}
 	}
-	return sent, nil
+	return nil
 }
 
 // told are those of uids whose copies have a known place.
@@ -181,8 +217,8 @@ func (m *moving) clear(s *session, origins []uint32) error {
 		fmt.Errorf("messages were copied from mailbox %q to %q and remain in both: %s", m.from, m.to, err.Error()), "")
 }
 
-// find looks in the target for what has come without being told.
-func (m *moving) find(ctx context.Context) error {
+// find looks in the target for those of uids whose copies were not told.
+func (m *moving) find(ctx context.Context, uids []uint32) error {
 	t, validity, err := m.a.newcomers(ctx, m.to, m.bound.next)
 	if err != nil {
 		return err
@@ -193,8 +229,8 @@ func (m *moving) find(ctx context.Context) error {
 	var wants []mail.Identity
 	var whose []uint32
 	expected := m.expected()
-	for _, uid := range m.g.uids {
-		if m.gone[uid] && m.copied[uid].to == 0 {
+	for _, uid := range uids {
+		if m.copied[uid].to == 0 {
 			wants, whose = append(wants, expected[uid]), append(whose, uid)
 		}
 	}

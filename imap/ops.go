@@ -3,6 +3,7 @@ package imap
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	goimap "github.com/emersion/go-imap/v2"
 
@@ -158,6 +159,12 @@ func (a *Account) store(ctx context.Context, wire string, g *group) error {
 				return err
 			}
 		}
+		// OK, and yet not stored: it is refused only if that stays so.
+		for _, set := range uidSets(told.unlike(g.open(), accepted, remove)) {
+			if _, err := s.storeSet(set, accepted, remove, &told); err != nil {
+				return err
+			}
+		}
 		return nil
 	})
 	if codeOf(err) == goimap.ResponseCodeNoPerm {
@@ -184,6 +191,15 @@ func (a *Account) store(ctx context.Context, wire string, g *group) error {
 		}
 	}
 	return nil
+}
+
+// unlike lists those of uids that lack flags of add, or have some of remove.
+func (t *table) unlike(uids []uint32, add, remove mail.FlagSet) []uint32 {
+	t.sort()
+	return slices.DeleteFunc(uids, func(uid uint32) bool {
+		r := t.find(uid)
+		return r == nil || r.have&haveFlags == 0 || add.Minus(r.flags).Empty() && remove.Intersect(r.flags).Empty()
+	})
 }
 
 // storeSet sends the STOREs for a set. If the server refuses new keywords the

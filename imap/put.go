@@ -18,6 +18,7 @@ import (
 // the UIDNEXT on that was told before the first of them.
 type batch struct {
 	a    *Account
+	box  mail.BoxID
 	wire string
 	v    *view
 
@@ -25,8 +26,12 @@ type batch struct {
 	before mark // of the mailbox, before the first APPEND
 	placed []plan.Placed
 	lost   []int // of placed: stored, or perhaps stored, under a UID not known
-	held   bytes.Buffer
-	over   bool
+	// without are keywords, by place in placed, that a message was stored
+	// without since it had been refused with them.
+	without map[int]mail.FlagSet
+	stored  uint32 // how many this batch has stored
+	held    bytes.Buffer
+	over    bool
 }
 
 // A Batch is the engine's: the same type, told in words that a side may know.
@@ -42,7 +47,7 @@ func (a *Account) Put(ctx context.Context, box mail.BoxID) (Batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &batch{a: a, wire: wire, v: a.view(wire)}, nil
+	return &batch{a: a, box: box, wire: wire, v: a.view(wire), without: map[int]mail.FlagSet{}}, nil
 }
 
 // Add implements engine.Batch.
@@ -131,8 +136,9 @@ func (b *batch) send(ctx context.Context, item mail.Item, sp *spool, p *plan.Pla
 			p.Flags = flags
 			b.record(p, data)
 			return nil
-		case refusedByServer(err) && len(flags.Keywords()) > 0 && mayBeKeywords(err):
-			flags = flags.Minus(mail.NewFlagSet(flags.Keywords()...))
+		case mayBeKeywords(err) && len(flags.Keywords()) > 0 && b.nothingCame(ctx):
+			b.without[len(b.placed)-1] = mail.NewFlagSet(flags.Keywords()...)
+			flags = flags.Minus(b.without[len(b.placed)-1])
 			continue
 		case whole && !refusedByServer(err):
 			p.Flags, p.Unknown = flags, true
@@ -151,17 +157,31 @@ func (b *batch) send(ctx context.Context, item mail.Item, sp *spool, p *plan.Pla
 	}
 }
 
-// mayBeKeywords tells whether a refusal may be about the keywords.
+// mayBeKeywords tells whether err is a refusal that may be about the keywords.
 func mayBeKeywords(err error) bool {
 	switch codeOf(err) {
-	case goimap.ResponseCodeOverQuota, goimap.ResponseCodeTryCreate, goimap.ResponseCodeTooBig,
-		goimap.ResponseCodeNoPerm, goimap.ResponseCodeNonExistent:
-		return false
+	case "", goimap.ResponseCodeCannot, goimap.ResponseCodeLimit, goimap.ResponseCodeClientBug:
+		return refusedByServer(err)
 	}
-	return true
+	return false
+}
+
+// nothingCame tells whether the mailbox got no message but those that this
+// batch has stored: a server that refused one may have kept it all the same,
+// and would be given it twice.
+func (b *batch) nothingCame(ctx context.Context) bool {
+	var now mark
+	err := b.a.use(ctx, func(s *session) (err error) {
+		if err = s.leave(); err == nil {
+			now, err = s.status(b.wire)
+		}
+		return err
+	})
+	return err == nil && now.validity == b.before.validity && now.next != 0 && now.next == b.before.next+b.stored
 }
 
 func (b *batch) record(p *plan.Placed, data *goimap.AppendData) {
+	b.stored++
 	if data == nil || data.UID == 0 || data.UIDValidity == 0 {
 		b.lost = append(b.lost, len(b.placed)-1)
 		return
@@ -205,14 +225,39 @@ func (s *session) append(wire string, flags mail.FlagSet, item mail.Item, sp *sp
 // Commit implements engine.Batch.
 func (b *batch) Commit(ctx context.Context) ([]plan.Placed, error) {
 	b.over = true
-	if len(b.lost) == 0 {
-		return b.placed, nil
+	var err error
+	if len(b.lost) > 0 {
+		err = b.find(ctx)
+		for _, i := range b.lost {
+			b.placed[i].Unknown = b.placed[i].Ref == ""
+		}
 	}
-	err := b.find(ctx)
-	for _, i := range b.lost {
-		b.placed[i].Unknown = b.placed[i].Ref == ""
+	if e := b.addKeywords(ctx); err == nil {
+		err = e
 	}
 	return b.placed, err
+}
+
+// addKeywords gives messages the keywords with which they were refused: only
+// if those are refused too, the server does not take them.
+func (b *batch) addKeywords(ctx context.Context) error {
+	var ops []plan.Op
+	for i, keywords := range b.without {
+		if p := &b.placed[i]; p.Ref != "" {
+			ops = append(ops, plan.Op{Tag: i, Kind: plan.OpFlags, From: plan.Place{Box: b.box, Ref: p.Ref}, Add: keywords})
+		}
+	}
+	if len(ops) == 0 {
+		return nil
+	}
+	return b.a.Do(ctx, ops, func(out []plan.Outcome) error {
+		for _, o := range out {
+			if p := &b.placed[o.Tag]; o.Result == plan.Done {
+				p.Flags = p.Flags.Union(o.Accepted)
+			}
+		}
+		return nil
+	})
 }
 
 // find gives the messages that have no UID yet theirs.

@@ -128,11 +128,14 @@ func (l *look) delta() error {
 			fresh++
 		}
 	}
-	if l.was.count+fresh == exists {
-		l.complete = s.still()
-		return nil
+	if l.was.count+fresh != exists {
+		return l.compare()
 	}
-	return l.compare()
+	if len(l.rows.rows) == 0 && l.at.modseq > l.was.modseq {
+		return l.everything() // something changed, and the answer does not say what
+	}
+	l.complete = s.still()
+	return nil
 }
 
 // compare lists all UIDs, and looks at those that are new and were not told.
@@ -149,6 +152,11 @@ func (l *look) compare() error {
 		if uid >= l.was.next && l.rows.find(uid) == nil {
 			untold = append(untold, uid)
 		}
+	}
+	if len(untold) > 0 && s.still() {
+		// They were there when the changes were asked for: that answer was not
+		// whole, and may lack changed flags as well.
+		return l.everything()
 	}
 	for _, set := range uidSets(untold) {
 		if err := s.fetch(set, metaItems(haveAll), l.rows.collect); err != nil {

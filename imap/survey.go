@@ -2,6 +2,7 @@ package imap
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -67,6 +68,11 @@ func (a *Account) list(s *session) ([]listing, error) {
 	data, err := s.client.List("", "*", s.listOptions()).Collect()
 	if err != nil {
 		return nil, fmt.Errorf("listing mailboxes: %w", err)
+	}
+	if len(data) == 0 {
+		// INBOX is always there (RFC 3501, section 5.1). That all mailboxes are
+		// gone must not be believed.
+		return nil, accountFault(mail.ClassServer, errors.New("the server lists no mailboxes"), "try again later")
 	}
 	a.order(data)
 	var listed []listing
