@@ -51,6 +51,7 @@ type run struct {
 	wrote   bool // the index was written to
 
 	stored  map[mail.BoxID]plan.BoxRecord // as the index has them
+	known   map[mail.BoxID]string         // MAILBOXIDs at the last run
 	records []plan.BoxRecord              // as they should be
 	there   map[mail.BoxID][2]bool
 	survey  [2]map[mail.MailboxName]plan.Box
@@ -58,7 +59,6 @@ type run struct {
 	// notFollowed are mailboxes whose rename on that side could not be
 	// carried over.
 	notFollowed map[mail.BoxID]plan.Side
-	renamings   []plan.FolderOp // done in this run, by the names of that moment
 
 	view      map[plan.SideBox]plan.View
 	scanned   map[plan.SideBox]plan.Scanned
@@ -106,6 +106,7 @@ func newRun(o Options) *run {
 	return &run{
 		Options: o, side: [2]Writer{o.Local, o.Remote},
 		there:       map[mail.BoxID][2]bool{},
+		known:       map[mail.BoxID]string{},
 		view:        map[plan.SideBox]plan.View{},
 		scanned:     map[plan.SideBox]plan.Scanned{},
 		full:        map[plan.SideBox]bool{},
@@ -196,6 +197,7 @@ func (r *run) remember(ctx context.Context) error {
 	r.stored = make(map[mail.BoxID]plan.BoxRecord, len(boxes))
 	for _, b := range boxes {
 		r.stored[b.ID] = b
+		r.known[b.ID] = b.Side[plan.Remote].ID
 	}
 	return r.rememberHeld(ctx)
 }

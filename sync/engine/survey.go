@@ -3,6 +3,9 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -24,12 +27,16 @@ func (r *run) surveyBoth(ctx context.Context) error {
 		return err
 	}
 	for _, s := range plan.Sides {
-		r.survey[s] = make(map[mail.MailboxName]plan.Box, len(boxes[s]))
-		for _, b := range boxes[s] {
-			r.survey[s][b.Name] = b
-		}
+		r.surveyed(s, boxes[s])
 	}
 	return r.renames(ctx, boxes)
+}
+
+func (r *run) surveyed(s plan.Side, boxes []plan.Box) {
+	r.survey[s] = make(map[mail.MailboxName]plan.Box, len(boxes))
+	for _, b := range boxes {
+		r.survey[s][b.Name] = b
+	}
 }
 
 // since is what a side is told of the mailboxes that the index knows.
@@ -43,18 +50,66 @@ func (r *run) since(s plan.Side) map[mail.MailboxName]plan.Since {
 	return m
 }
 
-// renames proves which mailboxes have another name now, and plans the folders.
+// renames plans the folders. Before a mailbox that vanished is removed on the
+// other side, its absence is seen in a second listing.
 func (r *run) renames(ctx context.Context, boxes [2][]plan.Box) error {
+	fp, err := r.planFolders(ctx, boxes, r.Policy)
+	if err != nil {
+		return err
+	}
+	policy, again := r.Policy, false
+	for _, s := range plan.Sides {
+		if !slices.ContainsFunc(fp.Ops, func(o plan.FolderOp) bool { return o.Kind == plan.FolderRemove && o.Side != s }) {
+			continue
+		}
+		listed, err := r.side[s].Survey(ctx, r.since(s))
+		if err != nil {
+			return err
+		}
+		if !sameNames(listed, boxes[s]) {
+			policy.RemoveBoxes = [2]bool{} // they wait for two listings that agree
+		}
+		boxes[s], again = listed, true
+		r.surveyed(s, listed)
+	}
+	if again {
+		if fp, err = r.planFolders(ctx, boxes, policy); err != nil {
+			return err
+		}
+	}
+	return r.takeFolders(ctx, fp)
+}
+
+func sameNames(a, b []plan.Box) bool {
+	names := map[mail.MailboxName]bool{}
+	for _, x := range a {
+		names[x.Name] = !x.Container
+	}
+	return len(a) == len(b) && !slices.ContainsFunc(b, func(x plan.Box) bool {
+		mailbox, listed := names[x.Name]
+		return !listed || mailbox == x.Container
+	})
+}
+
+// planFolders proves which mailboxes have another name now, and plans.
+func (r *run) planFolders(ctx context.Context, boxes [2][]plan.Box, policy plan.Policy) (*plan.FolderPlan, error) {
 	in := plan.FolderInput{
-		Boxes: r.records, Seen: boxes, Scope: r.Scope, Policy: r.Policy,
+		Boxes: r.records, Seen: boxes, Scope: r.Scope, Policy: policy,
 		Accept: r.Accept, Reject: r.Reject, Refill: r.adopt,
 	}
 	proved := map[plan.Rename]bool{}
-	for _, c := range plan.RenameCandidates(r.records, boxes) {
+	candidates := plan.RenameCandidates(r.records, boxes)
+	// Parents first.
+	slices.SortStableFunc(candidates, func(a, b plan.Rename) int { return strings.Count(string(a.To), "/") - strings.Count(string(b.To), "/") })
+	for _, c := range candidates {
+		if r.wentAlong(c, proved) {
+			proved[c] = true
+			continue
+		}
 		ok, err := r.sameMailbox(ctx, c)
 		switch {
 		case err != nil && (ctx.Err() != nil || mail.GradeOf(err, mail.GradeMailbox) >= mail.GradeAccount):
-			return err
+			return nil, err
 		case err != nil:
 			r.fault(c.Side, c.To, fmt.Errorf("mailbox %s: %w", c.To, err), false)
 			in.Undecided = append(in.Undecided, c)
@@ -67,7 +122,20 @@ func (r *run) renames(ctx context.Context, boxes [2][]plan.Box) error {
 		in.Renamed[s] = oneToOne(proved, s)
 	}
 	fp := plan.Folders(in)
-	return r.takeFolders(ctx, &fp)
+	return &fp, nil
+}
+
+// wentAlong tells whether a mailbox lies in its renamed parent as it lay before:
+// then no more is to be proved, whatever it holds.
+func (r *run) wentAlong(c plan.Rename, proved map[plan.Rename]bool) bool {
+	name := r.record(c.Box).Side[c.Side].Name
+	for p := range proved {
+		from := r.record(p.Box).Side[p.Side].Name
+		if p.Side == c.Side && name.Within(from) && c.To == p.To+name[len(from):] {
+			return true
+		}
+	}
+	return false
 }
 
 // withParents takes out of proved, and returns, what lies below a mailbox that
@@ -224,6 +292,9 @@ func (r *run) doFolders(ctx context.Context, fp *plan.FolderPlan) error {
 		}
 	}
 	for _, v := range fp.Restored {
+		if !r.there[r.records[v.Record].ID][v.Side] {
+			continue // it could not be made
+		}
 		if err := r.unbindBox(ctx, &r.records[v.Record], v.Side); err != nil {
 			return err
 		}
@@ -267,38 +338,35 @@ func (r *run) createBox(ctx context.Context, rec *plan.BoxRecord, op plan.Folder
 func (r *run) renameBox(ctx context.Context, rec *plan.BoxRecord, op plan.FolderOp) error {
 	if !r.DryRun {
 		// Renaming a parent has renamed its children with it.
-		if err := r.renamed(ctx, op); err != nil {
-			return err
+		if name := rec.Side[op.Side].Name; name != op.To {
+			if err := r.side[op.Side].Rename(ctx, name, op.To); err != nil {
+				return err
+			}
+			r.carryNames(op.Side, name, op.To)
 		}
-		b := r.survey[op.Side][op.Name]
-		b.Name, b.State = op.To, plan.Unknown
-		delete(r.survey[op.Side], op.Name)
-		r.survey[op.Side][op.To] = b
-		rec.Side[op.Side].Name = op.To
-		rec.Side[op.Side].Cursor = ""
 	}
 	r.report.Renamed[op.Side]++
 	r.did(Event{Verb: VerbRenamed, Side: op.Side, Mailbox: op.Name, To: op.To})
 	return nil
 }
 
-// renamed renames a mailbox unless the rename of a parent has done so: then it
-// is called as that left it.
-func (r *run) renamed(ctx context.Context, op plan.FolderOp) error {
-	name := op.Name
-	for _, done := range r.renamings {
-		if done.Side == op.Side && name.Within(done.Name) {
-			name = done.To + name[len(done.Name):]
+// carryNames gives a renamed mailbox, and all below it, the names that they
+// have now. Those that the other side has removed are among them.
+func (r *run) carryNames(s plan.Side, from, to mail.MailboxName) {
+	moved := map[mail.MailboxName]plan.Box{}
+	for name, b := range r.survey[s] {
+		if name == from || name.Within(from) {
+			b.Name, b.State = to+name[len(from):], plan.Unknown
+			moved[b.Name] = b
+			delete(r.survey[s], name)
 		}
 	}
-	if name != op.To {
-		if err := r.side[op.Side].Rename(ctx, name, op.To); err != nil {
-			return err
+	maps.Copy(r.survey[s], moved)
+	for i := range r.records {
+		if h := &r.records[i].Side[s]; h.Name == from || h.Name.Within(from) {
+			h.Name, h.Cursor = to+h.Name[len(from):], ""
 		}
 	}
-	op.Name = name
-	r.renamings = append(r.renamings, op)
-	return nil
 }
 
 // folders gives every mailbox in scope its number, and tells the sides.
@@ -361,6 +429,9 @@ func (r *run) toStore(rec plan.BoxRecord) plan.BoxRecord {
 	if s, failed := r.notFollowed[rec.ID]; failed {
 		rec.Side[s].Name = r.stored[rec.ID].Side[s].Name
 	}
+	if was := r.known[rec.ID]; was != "" && r.stored[rec.ID].Side[plan.Remote].Epoch != "" && !r.reset[plan.SideBox{Side: plan.Remote, Box: rec.ID}] {
+		rec.Side[plan.Remote].ID = was // until its messages are matched again
+	}
 	return rec
 }
 
@@ -386,7 +457,7 @@ func (r *run) epochs(ctx context.Context) error {
 				continue
 			}
 			box, h := r.survey[s][rec.Side[s].Name], &rec.Side[s]
-			other := box.Epoch != "" && h.Epoch != "" && box.Epoch != h.Epoch
+			other := box.Epoch != "" && h.Epoch != "" && box.Epoch != h.Epoch || r.replaced(rec, s, box)
 			back := box.Next != 0 && box.Next < h.Next
 			if other || back || r.rebind && s == plan.Remote && h.Epoch != "" {
 				if err := r.resetBox(ctx, rec, s, box.Epoch); err != nil {
@@ -396,6 +467,14 @@ func (r *run) epochs(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// replaced tells whether another mailbox has the name of one that the index
+// knows, by its MAILBOXID (RFC 8474, section 4.1): mailboxes may share a
+// UIDVALIDITY, and then their UIDs say nothing.
+func (r *run) replaced(rec *plan.BoxRecord, s plan.Side, box plan.Box) bool {
+	was := r.stored[rec.ID].Side[s]
+	return s == plan.Remote && r.known[rec.ID] != "" && box.ID != "" && r.known[rec.ID] != box.ID && was.Epoch != ""
 }
 
 // resetBox takes every Ref of a side's mailbox out of the index; the flags

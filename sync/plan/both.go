@@ -110,7 +110,7 @@ func (r *reconciler) move(st *state, row *Row, s Side) *Move {
 		r.rebind(row, t, &st.half[t])
 		return nil
 	case !to.There[t]:
-		r.holdAll(settle, st.row.ID, ReasonNoMailbox, "")
+		r.holdAll(settle, st.row.ID, to.missing(t), "")
 		return nil
 	}
 	return &Move{Side: t, From: st.half[t].place, To: to.ID, Row: st.row.ID, At: st.half[s].place, Epoch: st.half[s].epoch, Ident: st.half[s].ident, Stat: st.half[s].stat, Settle: settle}

@@ -117,7 +117,7 @@ func (f *folders) known(rec BoxRecord) {
 	var there, renamed [2]bool
 	for _, s := range Sides {
 		name := rec.Side[s].Name
-		if to, ok := f.in.Renamed[s][rec.ID]; ok {
+		if to, ok := f.renamedTo(s, &rec); ok {
 			rec.Side[s].Name, name, renamed[s] = to, to, true
 		}
 		if other := rec.Side[s.Other()].Name; name == "" && f.mailbox(s, other) != nil && !f.claimed(s, other) {
@@ -152,7 +152,7 @@ func (f *folders) known(rec BoxRecord) {
 	for _, s := range Sides {
 		t := s.Other()
 		switch {
-		case renamed[s] && !renamed[t] && there[t] && rec.Side[t].Name != rec.Side[s].Name:
+		case renamed[s] && (!renamed[t] || s == f.in.Policy.Prefer) && there[t] && rec.Side[t].Name != rec.Side[s].Name:
 			f.follow(k, s)
 		case !there[s] && there[t] && rec.Side[s].Name == "":
 			f.create(k, s)
@@ -160,6 +160,19 @@ func (f *folders) known(rec BoxRecord) {
 			f.vanished(k, s)
 		}
 	}
+}
+
+// renamedTo gives the name that a side is proved to have given to a mailbox.
+// Where the other side has another mailbox of that name it counts for nothing:
+// one name would stand for two.
+func (f *folders) renamedTo(s Side, rec *BoxRecord) (mail.MailboxName, bool) {
+	t := s.Other()
+	to, ok := f.in.Renamed[s][rec.ID]
+	if name, also := f.in.Renamed[t][rec.ID]; !ok || also && name == to || rec.Side[t].Name == to {
+		return to, ok
+	}
+	taken := f.seen[t][to]
+	return to, taken == nil || taken.Container && !f.in.Policy.Create[t]
 }
 
 func (f *folders) undecided(s Side, is func(Rename) bool) bool {
@@ -196,8 +209,8 @@ func (f *folders) follow(k int, s Side) {
 }
 
 func (f *folders) create(k int, s Side) {
-	if f.in.Policy.Create[s] {
-		name := f.plan.Records[k].Side[s.Other()].Name
+	name := f.plan.Records[k].Side[s.Other()].Name
+	if f.in.Policy.Create[s] && !f.used[s][name] { // else that mailbox is another's other half
 		f.plan.Ops = append(f.plan.Ops, FolderOp{Kind: FolderCreate, Side: s, Record: k, Name: name})
 	}
 }

@@ -147,7 +147,7 @@ func (r *reconciler) regain(st *state, s Side, why Reason) {
 		r.keep(st, s, ReasonMode, "the mode does not copy it to this side")
 		return
 	case !box.There[t]:
-		r.holdAll(settle, st.row.ID, ReasonNoMailbox, "")
+		r.holdAll(settle, st.row.ID, box.missing(t), "")
 		return
 	case box.Rights[t].NoInsert:
 		r.keep(st, s, ReasonRights, "the mailbox takes no messages")
@@ -250,7 +250,7 @@ func (r *reconciler) decideNew(n *newMessage) {
 		r.keepNew(n, box)
 		return
 	case !box.There[t]:
-		why = ReasonNoMailbox
+		why = box.missing(t)
 	case box.View[t] < Complete || r.blindIn(t, n.At.Box):
 		why = ReasonIncomplete
 	}

@@ -47,6 +47,15 @@ type BoxPair struct {
 	There [2]bool
 }
 
+// missing says why there is no mailbox on a side: it vanished, and that is
+// told of the mailbox as a whole, or it was never there.
+func (b *BoxPair) missing(s Side) Reason {
+	if b.Name[s] != "" {
+		return ReasonVanished
+	}
+	return ReasonNoMailbox
+}
+
 // View says what a scan of one side's mailbox is worth.
 type View uint8
 
