@@ -193,13 +193,12 @@ func TestEmptyList(t *testing.T) {
 	each(t, func(t *testing.T, a *account) {
 		a.settled()
 		before := a.local()
-		w := newWiretap(t, a.server.Addr())
-		w.answer = func(line string) string {
+		w := newWiretap(t, a.server.Addr(), func(line string) string {
 			if strings.HasPrefix(line, "* LIST ") || strings.HasPrefix(line, "* STATUS ") {
 				return ""
 			}
 			return line
-		}
+		})
 		a.through(w)
 		a.standsStill(3).says(t, "INBOX", "Work/Done", "--accept-deletes", "--reject-deletes")
 		a.configure("") // past the wiretap again
@@ -389,14 +388,13 @@ func TestReadOnlyMailbox(t *testing.T) {
 // here, never taken for a removal.
 func TestServerWithoutKeywords(t *testing.T) {
 	each(t, func(t *testing.T, a *account) {
-		w := newWiretap(t, a.server.Addr())
 		keyword := regexp.MustCompile(` ?(\$[A-Za-z]+|\\\*)`)
-		w.answer = func(line string) string {
+		w := newWiretap(t, a.server.Addr(), func(line string) string {
 			if strings.Contains(line, "FLAGS (") {
 				line = strings.ReplaceAll(keyword.ReplaceAllString(line, ""), "( ", "(")
 			}
 			return line
-		}
+		})
 		a.through(w)
 		for i := range 5 {
 			a.append("INBOX", letter(i), date(i))

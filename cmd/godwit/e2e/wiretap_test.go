@@ -19,9 +19,7 @@ import (
 type wiretap struct {
 	port   int
 	server string
-	answer func(line string) string // nil: as they are
-	// request changes a command line, nil: as they are.
-	request func(line string) string
+	answer func(line string) string // changes a line of an answer; nil: as they are
 
 	mu       sync.Mutex
 	commands []string
@@ -33,7 +31,7 @@ type wiretap struct {
 // again after configure.
 func (a *account) tap() *wiretap {
 	a.t.Helper()
-	w := newWiretap(a.t, a.server.Addr())
+	w := newWiretap(a.t, a.server.Addr(), nil)
 	a.through(w)
 	return w
 }
@@ -51,13 +49,13 @@ func (a *account) through(w *wiretap) {
 	}
 }
 
-func newWiretap(t *testing.T, server string) *wiretap {
+func newWiretap(t *testing.T, server string, answer func(line string) string) *wiretap {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wiretap{port: l.Addr().(*net.TCPAddr).Port, server: server}
+	w := &wiretap{port: l.Addr().(*net.TCPAddr).Port, server: server, answer: answer}
 	w.wait.Add(1)
 	go func() { defer w.wait.Done(); w.accept(l) }()
 	t.Cleanup(func() {
@@ -93,9 +91,6 @@ func (w *wiretap) accept(l net.Listener) {
 }
 
 func (w *wiretap) hear(line string) string {
-	if w.request != nil {
-		line = w.request(line)
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.commands = append(w.commands, strings.TrimRight(line, "\r\n"))
