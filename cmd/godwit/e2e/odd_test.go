@@ -14,11 +14,11 @@ import (
 )
 
 // oddBodies are messages that some program or other has trouble with, each
-// different from all others. Only the last is empty.
+// different from all others.
 func oddBodies() [][]byte {
 	var out [][]byte
 	for _, m := range sidetest.OddMessages() {
-		if len(m.Body) > 0 {
+		if len(m.Body) > 0 && len(m.Body) < 1<<20 { // large ones have a test of their own
 			out = append(out, m.Body)
 		}
 	}
