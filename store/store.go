@@ -21,6 +21,9 @@ const applicationID = 0x67647769
 // IndexFile is the name of the database in the state directory of an account.
 const IndexFile = "index.db"
 
+// ErrDamaged is wrapped by the error of an index whose file makes no sense.
+var ErrDamaged = sqlite.ErrDamaged
+
 // A Store is the index of one account. Its methods may be called from several
 // goroutines, and from within the yields of its own methods.
 type Store struct {

@@ -152,6 +152,7 @@ type verifier struct {
 	meta    map[string]string
 	root    *Root
 	rebind  bool
+	broken  bool // the index contradicts itself: nothing is mended by it
 	stamped bool
 	records []plan.BoxRecord
 	survey  [2]map[mail.MailboxName]plan.Box
@@ -174,7 +175,10 @@ type goneRow struct {
 
 func (v *verifier) verify(ctx context.Context) error {
 	if v.Check != nil {
-		if err := v.Check(ctx); err != nil {
+		if err := v.Check(ctx); ctx.Err() != nil {
+			return ctx.Err()
+		} else if err != nil {
+			v.broken = true
 			v.index(err)
 		}
 	}

@@ -48,6 +48,8 @@ func (c *boxCheck) mend(ctx context.Context, x toRead) error {
 // mayMend tells why a file cannot be mended.
 func (c *boxCheck) mayMend(row *plan.Row) error {
 	switch {
+	case c.broken:
+		return errors.New("the index is damaged: mend it first")
 	case c.Keeper == nil:
 		return errors.New("there is nowhere to keep the damaged file")
 	case c.report.Adopt != "":

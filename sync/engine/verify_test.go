@@ -194,10 +194,14 @@ func TestVerifyOfHeldAndOthers(t *testing.T) {
 	rep = w.verify(t, repair)
 	need(t, rep.Exit() == 0 && rep.Adopt != "", "a foreign root: %q, %q", rep.Adopt, kinds(rep))
 
-	rep = w.verify(t, func(o *engine.VerifyOptions) {
+	w = newWorld()
+	w.fill(t, "INBOX", 0, 5)
+	w.local.Rot("INBOX", find(w.local, "INBOX", 2), stored(2, bitFlipped))
+	rep = w.verify(t, repair, func(o *engine.VerifyOptions) {
 		o.Check = func(context.Context) error { return errors.Join(errors.New("one"), errors.New("two")) }
 	})
-	need(t, kinds(rep) == "index local , index local " && rep.Exit() == 1, "a broken index: %q", kinds(rep))
+	need(t, kinds(rep) == "index local , index local , damaged local INBOX" && rep.Exit() == 1, "a broken index: %q", kinds(rep))
+	need(t, rep.Repaired() == 0 && rep.Findings[2].Why != nil && len(w.kept.bodies) == 0, "a file was mended by a broken index")
 }
 
 // TestRepairInterrupted cuts a repair at every call to a side: a sync then
