@@ -131,10 +131,7 @@ func open(ctx context.Context, acc *config.Account, dryRun bool) (o *opened, err
 		}
 		o.closers = append(o.closers, closer(func() error { return os.RemoveAll(state) }))
 	}
-	if o.lock, err = store.Lock(state); err != nil {
-		if errors.Is(err, store.ErrLocked) {
-			err = fmt.Errorf("%w: wait for it to end, or run again later", err)
-		}
+	if o.lock, err = lockState(state); err != nil {
 		return o, err
 	}
 	o.closers = append(o.closers, closer(o.lock.Unlock))
@@ -142,17 +139,31 @@ func open(ctx context.Context, acc *config.Account, dryRun bool) (o *opened, err
 		return o, err
 	}
 	o.closers = append(o.closers, o.index)
+	return o, o.openSides(ctx, acc)
+}
+
+// openSides makes ready to use the Maildir and the server.
+func (o *opened) openSides(ctx context.Context, acc *config.Account) error {
 	local, err := maildir.Open(ctx, maildirOptions(acc))
 	if err != nil {
-		return o, err
+		return err
 	}
 	o.local, o.closers = local, append(o.closers, local)
 	remote, err := imap.Open(ctx, imapOptions(acc))
 	if err != nil {
-		return o, err
+		return err
 	}
 	o.remote, o.closers = remote, append(o.closers, remote)
-	return o, nil
+	return nil
+}
+
+// lockState takes the lock of an account's state directory.
+func lockState(state string) (*store.FileLock, error) {
+	lock, err := store.Lock(state)
+	if errors.Is(err, store.ErrLocked) {
+		err = fmt.Errorf("%w: wait for it to end, or run again later", err)
+	}
+	return lock, err
 }
 
 func (o *opened) close() error {
@@ -193,7 +204,7 @@ type keeper struct{ *store.Keeper }
 
 // Keep implements engine.Keeper.
 func (k keeper) Keep(ctx context.Context, what engine.Kept, want mail.Identity, body io.Reader) error {
-	return k.Keeper.Keep(ctx, store.Kept{Side: what.Side, Mailbox: what.Mailbox, Flags: what.Item.Flags, Date: what.Item.Date}, want, body)
+	return k.Keeper.Keep(ctx, store.Kept{Side: what.Side, Mailbox: what.Mailbox, Why: what.Why, Flags: what.Item.Flags, Date: what.Item.Date}, want, body)
 }
 
 // lastRun is what is remembered of a run for status.

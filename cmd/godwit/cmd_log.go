@@ -5,49 +5,120 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/godwit-mail/godwit/config"
+	"github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/store"
 	"github.com/godwit-mail/godwit/sync/plan"
 )
 
+// A logOptions is what the flags of log say.
+type logOptions struct {
+	message, folder, since string
+	limit                  int
+}
+
 func (a *app) logCommand() *cobra.Command {
-	var message string
+	var l logOptions
 	cmd := &cobra.Command{
 		Use:   "log [ACCOUNT]",
 		Short: "tell what happened to messages, and why",
-		Long: "Prints the event log: what godwit did to which message, when and why. With --message, the events of one\n" +
-			"message only, named by the digest that the log shows, or the beginning of it.",
-		Example: "  godwit log personal\n  godwit log --message 3f2a91c04b7e",
+		Long: "Prints the event log, the newest last: what godwit did to which message, when and why, and what it did not do:\n" +
+			"held, pending, declined. With --message, the events of one message only, named by the digest that the log\n" +
+			"shows, the beginning of it, or its Message-ID. A Message-ID is looked for in the Maildir and among what was\n" +
+			"deleted and is kept.",
+		Example: "  godwit log personal\n  godwit log --message 3f2a91c04b7e\n  godwit log --message '<20261120.1234@example.org>' --since 30d",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, names []string) error {
-			conf, err := a.load()
-			if err != nil {
-				return err
-			}
-			accounts, err := choose(conf, names)
-			if err != nil {
-				return err
-			}
-			for _, acc := range accounts {
-				if err := a.logAccount(cmd.Context(), acc, message); err != nil {
-					if cmd.Context().Err() != nil {
-						return err
-					}
-					a.fail(acc.Name, err)
-				}
-			}
-			return nil
+			return a.log(cmd.Context(), names, l)
 		},
 	}
-	cmd.Flags().StringVar(&message, "message", "", "only the message with this digest, or one that begins with `ID`")
+	flags := cmd.Flags()
+	flags.StringVar(&l.message, "message", "", "only the message with this digest, one that begins with `ID`, or with this Message-ID")
+	flags.StringVar(&l.folder, "folder", "", "only what happened in the mailbox `NAME`, or was moved to it")
+	flags.StringVar(&l.since, "since", "", "only what happened since `TIME`: 2026-11-20, 2026-11-20 18:00, or 90m, 12h, 30d ago")
+	flags.IntVar(&l.limit, "limit", 1000, "only the newest `N` events of an account; 0 for all")
 	return cmd
 }
 
-func (a *app) logAccount(ctx context.Context, acc *config.Account, message string) error {
+func (a *app) log(ctx context.Context, names []string, l logOptions) error {
+	conf, err := a.load()
+	if err != nil {
+		return err
+	}
+	accounts, err := choose(conf, names)
+	if err != nil {
+		return err
+	}
+	filter := store.EventFilter{Limit: max(l.limit, 0)}
+	if l.folder != "" {
+		filter.Mailbox = mail.NewMailboxName(strings.Split(l.folder, "/")...)
+	}
+	if l.since != "" {
+		if filter.Since, err = since(l.since, a.now()); err != nil {
+			return &usageError{fmt.Errorf("--since: %w", err)}
+		}
+	}
+	if l.limit < 0 {
+		return &usageError{errors.New("--limit: give a number, or 0 for all")}
+	}
+	isID := strings.ContainsAny(l.message, "@<>")
+	if !isID && strings.Trim(strings.ToLower(l.message), "0123456789abcdef") != "" {
+		return &usageError{fmt.Errorf("--message %q: give a digest as the log shows it, the beginning of one, or a Message-ID such as <…@…>", l.message)}
+	}
+	found := false
+	for _, acc := range accounts {
+		mine := filter
+		if isID {
+			mine.Digests, err = a.findMessageID(ctx, acc, l.message)
+			if err == nil && len(mine.Digests) == 0 {
+				continue
+			}
+			found = true
+		} else {
+			mine.Message = l.message
+		}
+		if err == nil {
+			err = a.logAccount(ctx, acc, mine)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			a.fail(acc.Name, err)
+		}
+	}
+	if isID && !found && a.code == exitOK {
+		return fmt.Errorf("no message with Message-ID %s is in the Maildir, or kept after its deletion: log --folder NAME shows the digests of all that happened there", l.message)
+	}
+	return nil
+}
+
+// since reads a time, or a span before now.
+func since(text string, now time.Time) (time.Time, error) {
+	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05", "2006-01-02T15:04:05", "2006-01-02 15:04", "2006-01-02T15:04", "2006-01-02"} {
+		if t, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
+			return t, nil
+		}
+	}
+	span, err := time.ParseDuration(text)
+	if days, ok := strings.CutSuffix(text, "d"); ok && err != nil {
+		var n int
+		n, err = strconv.Atoi(days)
+		span = time.Duration(n) * 24 * time.Hour
+	}
+	if err != nil || span < 0 {
+		return time.Time{}, fmt.Errorf("%q is no time: write 2026-11-20, \"2026-11-20 18:00\", or a span such as 12h or 30d", text)
+	}
+	return now.Add(-span), nil
+}
+
+func (a *app) logAccount(ctx context.Context, acc *config.Account, filter store.EventFilter) error {
 	index, err := store.OpenReadOnly(ctx, acc.State)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // never synchronised: nothing happened
@@ -56,16 +127,39 @@ func (a *app) logAccount(ctx context.Context, acc *config.Account, message strin
 		return err
 	}
 	defer index.Close()
-	return index.Events(ctx, store.EventFilter{Message: message}, func(e plan.Event) error {
-		if a.json {
-			a.out.object(record{
-				Type: "log", Time: e.At.Format(time.RFC3339), Account: acc.Name, Mailbox: string(e.Mailbox), Verb: e.Verb,
-				Side: e.Side.String(), Digest: e.Ident.String(), Run: e.Run, Text: e.Text,
-			})
+	limit := filter.Limit
+	if limit > 0 {
+		filter.Limit++ // to know whether there are more
+	}
+	var events []plan.Event
+	show := func() {
+		for _, e := range events {
+			a.showEvent(acc, e)
 		}
-		a.out.line("%s", logText(acc.Name, e))
+		events = events[:0]
+	}
+	err = index.Events(ctx, filter, func(e plan.Event) error {
+		if events = append(events, e); limit == 0 {
+			show()
+		}
 		return ctx.Err()
 	})
+	if limit > 0 && len(events) > limit {
+		events = events[1:]
+		a.complain(acc.Name, fmt.Sprintf("only the newest %d events are shown: --limit 0 shows all", limit))
+	}
+	show()
+	return err
+}
+
+func (a *app) showEvent(acc *config.Account, e plan.Event) {
+	if a.json {
+		a.out.object(record{
+			Type: "log", Time: e.At.Format(time.RFC3339), Account: acc.Name, Mailbox: string(e.Mailbox), Verb: e.Verb, To: string(e.To),
+			Side: e.Side.String(), Digest: e.Ident.String(), Run: e.Run, Text: e.Text,
+		})
+	}
+	a.out.line("%s", logText(acc.Name, e))
 }
 
 // logText is one line of the log.
@@ -79,6 +173,8 @@ func logText(account string, e plan.Event) string {
 	}
 	if e.Text != "" {
 		text += ": " + e.Text
+	} else if e.To != "" {
+		text += ": to " + string(e.To)
 	}
 	return text
 }

@@ -34,6 +34,11 @@ type record struct {
 
 	*runCounts
 	*statusCounts
+	Verified *verifyCounts  `json:"verified,omitempty"` // verify: a mailbox
+	Finding  string         `json:"finding,omitempty"`  // verify: what kind of damage
+	Got      string         `json:"got,omitempty"`      // verify: the digest of what is there instead
+	Repaired *bool          `json:"repaired,omitempty"` // verify
+	Kept     *deletedRecord `json:"kept,omitempty"`     // restore --deleted
 
 	What    string `json:"what,omitempty"` // check: what was looked at
 	OK      *bool  `json:"ok,omitempty"`   // check

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -22,17 +23,20 @@ import (
 //	exits CODE godwit ARGS…             run godwit, which must exit with CODE
 //	server append|flag|move|delete|create|has|lacks|count …   change or check the mail on the server
 //	mail flag|move|delete|deliver …     change the Maildir (~/Mail), as a mail program does
+//	mail flip|truncate|edit MAILBOX ID  change a file's bytes: flip leaves its size and time as they were
+//	capture NAME REGEXP                 set a variable to what the group matches in the last output
 //	lock NAME, unlock                   hold the lock of an account, as another run does
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:   "testdata",
 		Setup: setupScript,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":  scriptExits,
-			"server": scriptServer,
-			"mail":   scriptMail,
-			"lock":   scriptLock,
-			"unlock": scriptUnlock,
+			"exits":   scriptExits,
+			"server":  scriptServer,
+			"mail":    scriptMail,
+			"capture": scriptCapture,
+			"lock":    scriptLock,
+			"unlock":  scriptUnlock,
 		},
 		RequireUniqueNames: true,
 	})
@@ -129,6 +133,10 @@ func scriptMail(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(p.Delete(mailbox, id))
 	case "deliver":
 		ts.Check(p.Deliver(scriptMessage(mailbox, id), "1700000000.P1."+strings.Trim(id, "<>"), rest[0]))
+	case "flip", "truncate", "edit":
+		f, err := p.Find(mailbox, id)
+		ts.Check(err)
+		ts.Check(changeBytes(f.Path, verb))
 	case "has":
 		f, err := p.Find(mailbox, id)
 		ts.Check(err)
@@ -144,6 +152,40 @@ func scriptMail(ts *testscript.TestScript, neg bool, args []string) {
 	default:
 		ts.Fatalf("mail %s is not known", verb)
 	}
+}
+
+// changeBytes does to a file what a disk, a full disk or a person does.
+func changeBytes(path, how string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	switch how {
+	case "flip":
+		text[len(text)-3] ^= 1
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			return err
+		}
+		return os.Chtimes(path, info.ModTime(), info.ModTime())
+	case "truncate":
+		return os.Truncate(path, info.Size()-5)
+	}
+	return os.WriteFile(path, append(text, "One more line.\n"...), 0o600)
+}
+
+func scriptCapture(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: capture NAME REGEXP")
+	}
+	match := regexp.MustCompile(args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(match) != 2 {
+		ts.Fatalf("no match for %s", args[1])
+	}
+	ts.Setenv(args[0], match[1])
 }
 
 func scriptMessage(mailbox, id string) demo.Message {
