@@ -31,6 +31,11 @@ func (r *run) apply(ctx context.Context, p *plan.Plan) error {
 			return err
 		}
 	}
+	if work {
+		if err := r.saveEpochs(ctx); err != nil {
+			return err
+		}
+	}
 	steps := []func(context.Context, *plan.Plan) error{r.bind, r.gain, r.flag, r.move, r.lose, r.removeBoxes}
 	for i, step := range steps {
 		if err := ctx.Err(); err != nil {
@@ -80,6 +85,9 @@ func (r *run) bind(ctx context.Context, p *plan.Plan) error {
 	if err := r.drop(ctx, p.Drops); err != nil {
 		return err
 	}
+	if err := r.makeWay(ctx, p.Binds); err != nil {
+		return err
+	}
 	for chunk := range slices.Chunk(p.Binds, 2*chunkMessages) {
 		rows := make([]*plan.Row, len(chunk))
 		ids := make([]int64, len(chunk))
@@ -89,8 +97,6 @@ func (r *run) bind(ctx context.Context, p *plan.Plan) error {
 			row.ID = max(row.ID, 0)
 			rows[i] = &row
 		}
-		// A place passes from one row to another only by way of none: first all
-		// that leave, then all that come.
 		if err := r.settle(ctx, &plan.Settlement{Put: rows}); err != nil {
 			return err
 		}
@@ -100,6 +106,43 @@ func (r *run) bind(ctx context.Context, p *plan.Plan) error {
 				r.report.Adopted++
 				r.did(Event{Verb: VerbAdopted, Side: plan.Local, Mailbox: r.name(plan.Local, row.At[plan.Local].Box), Row: row.ID, Digest: bodyOf(row)})
 			}
+		}
+	}
+	return nil
+}
+
+// makeWay takes rows out of places that other rows take, where the binds are
+// too many for one transaction: within one, rows may exchange places.
+func (r *run) makeWay(ctx context.Context, binds []plan.Bind) error {
+	if len(binds) <= 2*chunkMessages {
+		return nil
+	}
+	var taken [2]map[plan.Place]int64
+	for _, s := range plan.Sides {
+		taken[s] = make(map[plan.Place]int64, len(binds))
+		for i := range binds {
+			taken[s][binds[i].Row.At[s]] = binds[i].Row.ID
+		}
+	}
+	var leaving []*plan.Row
+	for i := range binds {
+		old := r.rows[binds[i].Row.ID]
+		if old == nil || old.ID <= 0 {
+			continue
+		}
+		row, leaves := *old, false
+		for _, s := range plan.Sides {
+			if by, ok := taken[s][row.At[s]]; ok && by != row.ID && !row.At[s].IsZero() {
+				row.At[s], leaves = row.At[s].Displaced(row.ID), true
+			}
+		}
+		if leaves {
+			leaving = append(leaving, &row)
+		}
+	}
+	for chunk := range slices.Chunk(leaving, 2*chunkMessages) {
+		if err := r.settle(ctx, &plan.Settlement{Put: chunk}); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -385,7 +428,7 @@ func (r *run) removeBoxes(ctx context.Context, _ *plan.Plan) error {
 		}
 		err = fmt.Errorf("it still holds mail")
 		if counts[rec.ID] == 0 {
-			err = r.side[op.Side].Remove(ctx, op.Name)
+			err = r.side[op.Side].Remove(ctx, rec.Side[op.Side].Name) // its parent may have been renamed
 		}
 		if err != nil {
 			if ctx.Err() != nil {

@@ -31,6 +31,7 @@ func (r *run) resolve(ctx context.Context, in plan.Intent) error {
 	}
 	lost := rec == nil || rec.Dormant || !r.there[rec.ID][s] || r.reset[plan.SideBox{Side: s, Box: in.To}] ||
 		in.Epoch != "" && r.survey[s][rec.Side[s].Name].Epoch != "" && r.survey[s][rec.Side[s].Name].Epoch != in.Epoch
+	lost = lost || in.Kind == plan.IntentPut && r.renumbered(s.Other(), in.From.Box, in.FromEpoch)
 	if lost || in.Kind != plan.IntentPut && in.Kind != plan.IntentMove {
 		// Whatever was there is matched by identity, as any other message.
 		return r.settle(ctx, &plan.Settlement{Done: []int64{in.ID}})
@@ -55,6 +56,12 @@ func (r *run) resolve(ctx context.Context, in plan.Intent) error {
 	}
 	r.holdIntent(in)
 	return nil
+}
+
+// renumbered tells whether a Ref of that epoch means nothing in a mailbox now.
+func (r *run) renumbered(s plan.Side, box mail.BoxID, epoch string) bool {
+	now := r.epoch(s, box)
+	return r.record(box) == nil || r.reset[plan.SideBox{Side: s, Box: box}] || now != "" && epoch != "" && now != epoch
 }
 
 func (r *run) boundIn(ctx context.Context, s plan.Side, box mail.BoxID) (map[mail.Ref]bool, error) {
@@ -123,7 +130,13 @@ func (r *run) bindFound(ctx context.Context, in plan.Intent, found plan.Found) e
 			row.At[from], row.Epoch[from] = in.From, in.FromEpoch
 		}
 		row.Ident[plan.Local], row.Ident[plan.Remote] = in.Item.Ident, in.Item.Ident
-		row.Flags = [2]mail.FlagSet{in.Item.Flags, in.Item.Flags}
+		// A keyword that is not there was perhaps never taken: it is carried
+		// over again, since who removes it later is seen to.
+		var missing mail.FlagSet
+		for _, f := range in.Item.Flags.Minus(found.Flags).Keywords() {
+			missing = missing.With(f)
+		}
+		row.Flags = [2]mail.FlagSet{in.Item.Flags.Minus(missing), in.Item.Flags.Minus(missing)}
 		if from == plan.Local {
 			row.Stat = in.Item.Stat
 		}

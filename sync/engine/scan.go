@@ -300,6 +300,15 @@ func (r *run) examineSuspects(ctx context.Context, s plan.Side, list []suspect) 
 	return nil
 }
 
+// sameMessage tells whether nothing that the index knows of a file speaks
+// against what it holds now.
+func sameMessage(known, now mail.Identity) bool {
+	differ := func(a, b mail.Digest) bool { return !a.IsZero() && !b.IsZero() && a != b }
+	sized := known.Level() >= mail.LevelLight && known.Size > 0 && now.Size > 0
+	return !differ(known.Body, now.Body) && !differ(known.Header, now.Header) && !differ(known.Light, now.Light) &&
+		(!sized || known.Size == now.Size)
+}
+
 func (r *run) examineBox(ctx context.Context, s plan.Side, box mail.BoxID, xs []suspect, want map[int64]mail.Identity) error {
 	refs := make([]mail.Ref, len(xs))
 	byRef := map[mail.Ref]suspect{}
@@ -319,7 +328,7 @@ func (r *run) examineBox(ctx context.Context, s plan.Side, box mail.BoxID, xs []
 		item := x.item
 		item.Ident = id
 		epoch := r.scanned[key].Epoch
-		if w := want[x.row]; w.Body.IsZero() || w.Body == id.Body {
+		if sameMessage(want[x.row], id) {
 			r.changes = append(r.changes, plan.Change{Side: s, Kind: plan.KindFlags, At: x.at, Row: x.row, Item: item, Epoch: epoch})
 			return nil
 		}

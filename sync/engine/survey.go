@@ -424,6 +424,20 @@ func (r *run) saveRecords(ctx context.Context) error {
 	return nil
 }
 
+// saveEpochs writes what a first scan learned of mailboxes before a row is
+// bound there: a Ref without its epoch would be believed after the next reset.
+func (r *run) saveEpochs(ctx context.Context) error {
+	for i := range r.records {
+		rec := &r.records[i]
+		for _, s := range plan.Sides {
+			if rec.Side[s].Epoch != r.stored[rec.ID].Side[s].Epoch {
+				return r.saveRecords(ctx)
+			}
+		}
+	}
+	return nil
+}
+
 // toStore is a record as the index is to have it.
 func (r *run) toStore(rec plan.BoxRecord) plan.BoxRecord {
 	if s, failed := r.notFollowed[rec.ID]; failed {
