@@ -109,7 +109,7 @@ func (a *app) statusWaiting(acc *config.Account, s *state) {
 		a.out.line("  pending: %s in %s, for %s: %s", count(p.n, "change"), names[p.box], ageText(a.now().Sub(p.since)), p.text)
 	}
 	for _, d := range s.declines {
-		a.out.line("  declined: %s: %s takes no %s: %s", names[d.Box], sideName(d.Side), d.What, d.Text)
+		a.out.line("  declined by %s: %s: %s", sideName(d.Side), names[d.Box], d.Text)
 	}
 }
 

@@ -163,7 +163,7 @@ func waitingText(r *engine.Report) string {
 		parts = append(parts, count(r.Pending, "change")+" pending")
 	}
 	if r.EmptyRoot {
-		parts = append(parts, "the Maildir is empty")
+		parts = append(parts, "the Maildir is empty or missing")
 	}
 	if len(parts) == 0 {
 		return ""

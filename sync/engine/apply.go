@@ -285,9 +285,12 @@ func (r *run) declined(s plan.Side, box mail.BoxID, what string, is bool) {
 		return
 	}
 	r.decline[key] = true
-	r.noted = append(r.noted, plan.Decline{Side: s, Box: box, What: what, At: r.Clock()})
-	r.note(Event{Side: s, Mailbox: r.name(s, box), Reason: plan.ReasonDeclined,
-		Text: fmt.Sprintf("the %s side does not store %s: they stay on the other side only", s, what)})
+	text := fmt.Sprintf("the %s side does not store %s: they stay on the other side only", s, what)
+	if what == "deletions" {
+		text = fmt.Sprintf("the %s side does not let messages be deleted: they stay there", s)
+	}
+	r.noted = append(r.noted, plan.Decline{Side: s, Box: box, What: what, Text: text, At: r.Clock()})
+	r.note(Event{Side: s, Mailbox: r.name(s, box), Reason: plan.ReasonDeclined, Text: text})
 }
 
 // notDone keeps a change that was not carried over for the next run.
