@@ -158,13 +158,6 @@ func (h *household) settle() {
 	h.together()
 }
 
-func (h *household) work() string {
-	if h.tree.plus {
-		return "Work.Grün" // Dovecot's own separator there is still that of the namespace
-	}
-	return "Work/Grün"
-}
-
 func TestDovecotOverTheMaildir(t *testing.T) {
 	eachLayout(t, func(t *testing.T, h *household) {
 		h.settle()

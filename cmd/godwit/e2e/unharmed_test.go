@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -289,6 +290,31 @@ func TestNewUIDVALIDITY(t *testing.T) {
 		need(t, find(a.remote(), "INBOX", mark(5)).Flags.Has(mail.Flagged), "the flag of the meantime is gone")
 		a.quiet()
 	})
+}
+
+// A server that lost its lists of UIDs gives every message another one.
+func TestServerLostItsUIDs(t *testing.T) {
+	a := newAccount(t, imaptest.Dovecot(t, imaptest.Maildir()), "me")
+	a.settled()
+	before := a.remote()
+	a.server.Stop()
+	err := filepath.WalkDir(a.server.Home("me"), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && strings.HasPrefix(d.Name(), "dovecot") && d.Name() != "dovecot-keywords" {
+			err = os.RemoveAll(path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.server.Restart()
+	w := a.tap()
+	r := a.sync()
+	need(t, len(tapBodies(w.take())) == 0, "bodies travelled: %v", r)
+	a.agree()
+	unharmed(t, "server", before, a.remote())
+	need(t, a.remote().Messages() == 42, "%d messages, want 42", a.remote().Messages())
+	a.quiet()
 }
 
 func TestAnotherUser(t *testing.T) {
