@@ -82,7 +82,7 @@ func (r *run) unsettle(refs []plan.Ref) {
 
 // bind records what is so already on both sides.
 func (r *run) bind(ctx context.Context, p *plan.Plan) error {
-	if err := r.drop(ctx, p.Drops); err != nil {
+	if err := r.drop(ctx, append(slices.Clone(p.Drops), r.forgotten...)); err != nil {
 		return err
 	}
 	if err := r.makeWay(ctx, p.Binds); err != nil {

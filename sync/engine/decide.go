@@ -11,6 +11,9 @@ import (
 // decide loads the rows that something happened to and asks plan, answering
 // its questions about identities until it has no more.
 func (r *run) decide(ctx context.Context) (plan.Plan, error) {
+	if err := r.reopen(ctx); err != nil {
+		return plan.Plan{}, err
+	}
 	rows, err := r.touched(ctx)
 	if err != nil {
 		return plan.Plan{}, err
@@ -59,6 +62,9 @@ func (r *run) touched(ctx context.Context) ([]plan.Row, error) {
 	}
 	for _, row := range append(waiting, r.unbind...) {
 		if r.adopt && row.State != plan.Paired {
+			if row.State == plan.Kept {
+				r.kept[row.ID] = true
+			}
 			row.State = plan.Unbound
 		}
 		byID[row.ID] = row
@@ -66,6 +72,7 @@ func (r *run) touched(ctx context.Context) ([]plan.Row, error) {
 	if err := r.unseenRows(ctx, byID); err != nil {
 		return nil, err
 	}
+	r.forgetKept(byID)
 	out := make([]plan.Row, 0, len(byID))
 	for _, row := range byID {
 		if r.intended[row.ID] || r.asleep(row) {
@@ -79,6 +86,42 @@ func (r *run) touched(ctx context.Context) ([]plan.Row, error) {
 		return c.Row != 0 && r.rows[c.Row] == nil
 	})
 	return out, nil
+}
+
+// reopen lets rows go that were kept for want of rights which a mailbox now
+// gives: what one side lacks is copied to it.
+func (r *run) reopen(ctx context.Context) error {
+	var st plan.Settlement
+	for i := range r.records {
+		rec := &r.records[i]
+		was := r.rights[rec.ID]
+		if rec.Dormant || !moreRights(was[plan.Local], rec.Side[plan.Local].Rights) && !moreRights(was[plan.Remote], rec.Side[plan.Remote].Rights) {
+			continue
+		}
+		rows, err := r.Index.RowsIn(ctx, rec.ID)
+		if err != nil {
+			return indexFault(err)
+		}
+		for _, row := range rows {
+			if row.State == plan.Kept {
+				row.State = plan.Unbound
+				st.Put = append(st.Put, &row)
+				r.unbind = append(r.unbind, row)
+			}
+		}
+	}
+	if len(st.Put) > 0 && !r.DryRun {
+		if err := r.settle(ctx, &st); err != nil {
+			return err
+		}
+	}
+	r.reopened = !r.DryRun
+	return nil
+}
+
+// moreRights tells whether now allows what was denied.
+func moreRights(was, now plan.Rights) bool {
+	return was.NoInsert && !now.NoInsert || was.NoDelete && !now.NoDelete
 }
 
 // unseenRows adds the rows of mailboxes that could not be scanned.
@@ -101,6 +144,34 @@ func (r *run) unseenRows(ctx context.Context, byID map[int64]plan.Row) error {
 		}
 	}
 	return nil
+}
+
+// forgetKept makes new messages of those that an adoption finds where they
+// were kept on one side alone: what each side kept may be one message.
+func (r *run) forgetKept(byID map[int64]plan.Row) {
+	if !r.adopt {
+		return
+	}
+	for i := range r.changes {
+		c := &r.changes[i]
+		row, ok := byID[c.Row]
+		if !ok || c.Row == 0 || c.Kind != plan.KindFlags || !r.kept[row.ID] || row.At[c.Side] != c.At {
+			continue
+		}
+		c.Kind, c.Row = plan.KindNew, 0
+		if c.Item.Ident.Level() == mail.LevelNone {
+			known := row.Ident[c.Side]
+			known.GlobalID = orElse(c.Item.Ident.GlobalID, known.GlobalID)
+			if known.Level() > mail.LevelNone {
+				c.Item.Ident = known
+			}
+		}
+		if c.Item.Date.IsZero() {
+			c.Item.Date = row.Date
+		}
+		r.forgotten = append(r.forgotten, row.ID)
+		delete(byID, row.ID)
+	}
 }
 
 // asleep tells whether a row lies in a mailbox that is out of scope.

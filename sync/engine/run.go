@@ -70,6 +70,12 @@ type run struct {
 	unknown  map[plan.SideBox]map[mail.Ref]bool
 	intended map[int64]bool // rows with an open intent that could not be resolved
 	unbind   []plan.Row     // rows that lost a place in this run, for the plan
+	// rights are those at the last run; reopened says that the rows which they
+	// kept, and which may go now, have been let go.
+	rights    map[mail.BoxID][2]plan.Rights
+	reopened  bool
+	kept      map[int64]bool // rows that lay on one side alone before an adoption
+	forgotten []int64        // of those, the ones that are looked at as new
 
 	changes []plan.Change
 	rows    map[int64]*plan.Row
@@ -107,6 +113,8 @@ func newRun(o Options) *run {
 		Options: o, side: [2]Writer{o.Local, o.Remote},
 		there:       map[mail.BoxID][2]bool{},
 		known:       map[mail.BoxID]string{},
+		rights:      map[mail.BoxID][2]plan.Rights{},
+		kept:        map[int64]bool{},
 		view:        map[plan.SideBox]plan.View{},
 		scanned:     map[plan.SideBox]plan.Scanned{},
 		full:        map[plan.SideBox]bool{},
@@ -198,6 +206,7 @@ func (r *run) remember(ctx context.Context) error {
 	for _, b := range boxes {
 		r.stored[b.ID] = b
 		r.known[b.ID] = b.Side[plan.Remote].ID
+		r.rights[b.ID] = [2]plan.Rights{b.Side[plan.Local].Rights, b.Side[plan.Remote].Rights}
 	}
 	return r.rememberHeld(ctx)
 }

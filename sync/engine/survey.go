@@ -443,6 +443,11 @@ func (r *run) toStore(rec plan.BoxRecord) plan.BoxRecord {
 	if s, failed := r.notFollowed[rec.ID]; failed {
 		rec.Side[s].Name = r.stored[rec.ID].Side[s].Name
 	}
+	for _, s := range plan.Sides {
+		if was := r.rights[rec.ID][s]; !r.reopened && moreRights(was, rec.Side[s].Rights) {
+			rec.Side[s].Rights = was
+		}
+	}
 	if was := r.known[rec.ID]; was != "" && r.stored[rec.ID].Side[plan.Remote].Epoch != "" && !r.reset[plan.SideBox{Side: plan.Remote, Box: rec.ID}] {
 		rec.Side[plan.Remote].ID = was // until its messages are matched again
 	}

@@ -182,7 +182,9 @@ func (f *folders) undecided(s Side, is func(Rename) bool) bool {
 // refresh takes over what the survey tells of a mailbox that is there.
 func (f *folders) refresh(rec *BoxRecord, s Side, b *Box) {
 	rec.Side[s].ID = b.ID
-	rec.Side[s].Rights = b.Rights
+	if b.Rights != (Rights{}) {
+		rec.Side[s].Rights = b.Rights // else only a scan can tell
+	}
 	rec.Side[s].Missing = false
 	if b.Role != mail.RoleNone || s == Remote {
 		rec.Role = b.Role

@@ -84,9 +84,17 @@ func (r *reconciler) decideOne(st *state, s Side) {
 		r.decideBlocked(st, s)
 	case st.row.State == Unbound || st.row.State == Paired:
 		r.regain(st, s, "")
+	case st.row.State == Kept && st.half[s].moved && r.refused(st.row.At[s].Box, t):
+		r.regain(st, s, "") // the mailbox it was in took no messages, this one may
 	default: // Kept, Outside: only what this side did to it is recorded
 		r.record(st, s)
 	}
+}
+
+// refused tells whether a mailbox takes no messages on a side.
+func (r *reconciler) refused(box mail.BoxID, s Side) bool {
+	b := r.boxes[box]
+	return b != nil && b.Rights[s].NoInsert
 }
 
 // decideBlocked decides a row whose other side cannot be looked at now.
