@@ -26,10 +26,19 @@ type boxCheck struct {
 	bodies map[int64]mail.Digest
 }
 
+// shown is what a scan tells of a message, without its identity: a mailbox
+// may have many.
+type shown struct {
+	flags mail.FlagSet
+	date  time.Time
+	stat  string
+	size  int64
+}
+
 // toRead is a message whose bytes are to be compared with what the index knows.
 type toRead struct {
-	row     plan.Row
-	item    mail.Item
+	row     *plan.Row
+	now     shown
 	suspect bool // the mark of the file is another one
 }
 
@@ -79,10 +88,10 @@ func (c *boxCheck) compare(ctx context.Context, s plan.Side, rows []plan.Row) er
 		c.partial = c.partial || c.sum.Rows[s] > 0 // nobody can say where its messages are
 		return nil
 	}
-	seen := map[mail.Ref]mail.Item{}
+	seen := map[mail.Ref]shown{}
 	sc, err := c.side[s].Scan(ctx, c.rec.ID, plan.Since{}, func(m plan.Seen) error {
 		if !m.Gone {
-			seen[m.Ref] = m.Item
+			seen[m.Ref] = shown{m.Item.Flags, m.Item.Date, m.Item.Stat, m.Item.Ident.Size}
 		}
 		return nil
 	})
@@ -100,20 +109,20 @@ func (c *boxCheck) compare(ctx context.Context, s plan.Side, rows []plan.Row) er
 		if row.At[s].IsZero() || row.At[s].Box != c.rec.ID {
 			continue
 		}
-		item, ok := seen[row.At[s].Ref]
+		now, ok := seen[row.At[s].Ref]
 		delete(seen, row.At[s].Ref)
 		if ok {
-			c.present(s, row, item)
+			c.present(s, row, now)
 		} else if sc.Complete {
 			c.missing(s, row)
 		}
 	}
 	c.sum.New[s] = len(seen)
-	for ref, item := range seen {
+	for ref, now := range seen {
 		if s == plan.Local {
 			c.newRefs[ref] = true
 		} else {
-			c.newSizes[item.Ident.Size] = true
+			c.newSizes[now.size] = true
 		}
 	}
 	if !sc.Complete {
@@ -124,16 +133,16 @@ func (c *boxCheck) compare(ctx context.Context, s plan.Side, rows []plan.Row) er
 }
 
 // present compares a message that is where its row says.
-func (c *boxCheck) present(s plan.Side, row *plan.Row, item mail.Item) {
-	if !item.Flags.Equal(row.Flags[s]) {
+func (c *boxCheck) present(s plan.Side, row *plan.Row, now shown) {
+	if !now.flags.Equal(row.Flags[s]) {
 		c.sum.Flags[s]++
 	}
-	suspect := s == plan.Local && item.Stat != row.Stat
-	if s == plan.Remote && item.Ident.Size != 0 && row.Ident[s].Size != 0 && item.Ident.Size != row.Ident[s].Size {
+	suspect := s == plan.Local && now.stat != row.Stat
+	if s == plan.Remote && now.size != 0 && row.Ident[s].Size != 0 && now.size != row.Ident[s].Size {
 		c.sum.Sizes++
 	}
 	if suspect || c.ReadData {
-		c.read[s] = append(c.read[s], toRead{*row, item, suspect})
+		c.read[s] = append(c.read[s], toRead{row, now, suspect})
 	}
 }
 
@@ -166,7 +175,7 @@ func (c *boxCheck) readLocal(ctx context.Context) error {
 			x := byRef[ref]
 			want := x.row.Ident[plan.Local].Body
 			if err != nil {
-				c.found(c.finding(FoundUnreadable, plan.Local, &x.row, id, "the file cannot be read: "+err.Error()))
+				c.found(c.finding(FoundUnreadable, plan.Local, x.row, id, "the file cannot be read: "+err.Error()))
 				return nil
 			}
 			c.sum.Read[plan.Local]++
@@ -204,19 +213,19 @@ func (c *boxCheck) otherBytes(ctx context.Context, x toRead, id mail.Identity) e
 	var f Finding
 	switch {
 	case !x.suspect:
-		f = c.finding(FoundDamaged, plan.Local, &x.row, id, "the file has other bytes than its message, although its size and time are as they were")
+		f = c.finding(FoundDamaged, plan.Local, x.row, id, "the file has other bytes than its message, although its size and time are as they were")
 	case id.Size == 0:
-		f = c.finding(FoundTruncated, plan.Local, &x.row, id, "the file is empty")
+		f = c.finding(FoundTruncated, plan.Local, x.row, id, "the file is empty")
 	default:
-		cut, err := c.isBeginning(ctx, &x.row, id)
+		cut, err := c.isBeginning(ctx, x.row, id)
 		if err != nil {
 			return err
 		}
 		switch {
 		case cut:
-			f = c.finding(FoundTruncated, plan.Local, &x.row, id, "the file ends before its message does")
-		case sameSecond(x.item.Date, x.row.Date):
-			f = c.finding(FoundDamaged, plan.Local, &x.row, id, "the file has other bytes than its message, although its time is as it was")
+			f = c.finding(FoundTruncated, plan.Local, x.row, id, "the file ends before its message does")
+		case sameSecond(x.now.date, x.row.Date):
+			f = c.finding(FoundDamaged, plan.Local, x.row, id, "the file has other bytes than its message, although its time is as it was")
 		default:
 			c.sum.Edited++
 			return nil
@@ -274,7 +283,7 @@ func (c *boxCheck) readRemote(ctx context.Context) error {
 			}
 			delete(byRef, ref)
 			c.sum.Read[plan.Remote]++
-			c.remoteBytes(&x.row, id)
+			c.remoteBytes(x.row, id)
 			return nil
 		})
 		if err == nil {
@@ -285,7 +294,7 @@ func (c *boxCheck) readRemote(ctx context.Context) error {
 		}
 		for _, ref := range sortedKeys(byRef) {
 			x := byRef[ref]
-			c.found(c.finding(FoundUnreadable, plan.Remote, &x.row, mail.Identity{}, "the server does not give the message: "+err.Error()))
+			c.found(c.finding(FoundUnreadable, plan.Remote, x.row, mail.Identity{}, "the server does not give the message: "+err.Error()))
 		}
 	}
 	return nil

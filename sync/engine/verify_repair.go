@@ -17,7 +17,7 @@ import (
 // the row waits for its file (plan.Unbound), before the file goes. A run that
 // dies anywhere after that leaves a row that the next sync completes.
 func (c *boxCheck) mend(ctx context.Context, x toRead) error {
-	row := x.row
+	row := *x.row
 	if err := c.mayMend(&row); err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (c *boxCheck) mend(ctx context.Context, x toRead) error {
 	} else if err != nil {
 		return err
 	}
-	return c.place(ctx, &row, x.item)
+	return c.place(ctx, &row, x.now.flags)
 }
 
 // mayMend tells why a file cannot be mended.
@@ -101,7 +101,7 @@ func (c *boxCheck) keepDamaged(ctx context.Context, x toRead) error {
 // left says that the file is certainly still there.
 func (c *boxCheck) removeDamaged(ctx context.Context, x toRead) (left bool, err error) {
 	err = errors.New("nobody knows whether the damaged file is gone: the next sync sees to it")
-	op := plan.Op{Kind: plan.OpDelete, From: x.row.At[plan.Local], Stat: x.item.Stat}
+	op := plan.Op{Kind: plan.OpDelete, From: x.row.At[plan.Local], Stat: x.now.stat}
 	e := c.Local.Do(ctx, []plan.Op{op}, func(out []plan.Outcome) error {
 		for _, o := range out {
 			switch o.Result {
@@ -119,9 +119,9 @@ func (c *boxCheck) removeDamaged(ctx context.Context, x toRead) (left bool, err 
 }
 
 // place puts the server's message where the file was, and binds the row to it.
-func (c *boxCheck) place(ctx context.Context, row *plan.Row, was mail.Item) error {
+func (c *boxCheck) place(ctx context.Context, row *plan.Row, flags mail.FlagSet) error {
 	from := row.At[plan.Remote]
-	item := mail.Item{Flags: was.Flags, Date: row.Date, Ident: row.Ident[plan.Remote]}
+	item := mail.Item{Flags: flags, Date: row.Date, Ident: row.Ident[plan.Remote]}
 	item.Token = mail.Token(c.meta[metaInstance], c.rec.Side[plan.Remote].Name, row.Epoch[plan.Remote], from.Ref)
 	if from.Box != c.rec.ID {
 		item.Token = "" // it bears the name of another mailbox's message
