@@ -202,9 +202,11 @@ func (b *batch) place(ctx context.Context) error {
 			all = all.Union(s.in.Item.Flags)
 		}
 	}
-	words, err := b.f.wordsFor(ctx, all)
-	if err != nil {
-		return err
+	words, wordsErr := b.f.wordsFor(ctx, all)
+	if wordsErr != nil {
+		if words, _ = b.f.keywords(); words == nil || ctx.Err() != nil {
+			return wordsErr
+		}
 	}
 	l, err := b.f.fresh(ctx)
 	if err != nil {
@@ -217,6 +219,10 @@ func (b *batch) place(ctx context.Context) error {
 		}
 		if ctx.Err() != nil {
 			break // what is placed already is made durable
+		}
+		if wordsErr != nil && len(words.lacks(s.in.Item.Flags)) > 0 {
+			s.placed.Err = wordsErr // the others do not need what could not be had
+			continue
 		}
 		if err := b.placeOne(ctx, s, words, l); err != nil {
 			s.placed.Err = localFault(mail.GradeMessage, err)

@@ -44,8 +44,8 @@ func (d *dir) close() {
 
 // at makes a system call on the entry name.
 func (d *dir) at(op, name string, call func() error) error {
-	if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
-		return &os.PathError{Op: op, Path: d.path, Err: fmt.Errorf("%q is not the name of an entry", name)}
+	if err := d.entry(op, name); err != nil {
+		return err
 	}
 	path := ""
 	if d.seam != nil {
@@ -53,6 +53,14 @@ func (d *dir) at(op, name string, call func() error) error {
 	}
 	if err := d.seam.run(op, path, call); err != nil {
 		return &os.PathError{Op: op, Path: d.path + "/" + name, Err: err}
+	}
+	return nil
+}
+
+// entry refuses what is not the name of an entry.
+func (d *dir) entry(op, name string) error {
+	if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
+		return &os.PathError{Op: op, Path: d.path, Err: fmt.Errorf("%q is not the name of an entry", name)}
 	}
 	return nil
 }
@@ -171,25 +179,14 @@ func (d *dir) setTime(name string, t time.Time) error {
 
 // rename renames an entry of d to an entry of to that must not exist yet.
 func (d *dir) rename(name string, to *dir, target string) error {
-	err := to.at("rename to", target, func() error {
-		return d.at("rename", name, func() error { return renameNew(d.fd, name, to.fd, target) })
-	})
-	var inner *os.PathError
-	if errors.As(err, &inner) {
-		return &os.LinkError{Op: "rename", Old: d.path + "/" + name, New: to.path + "/" + target, Err: bottom(err)}
+	err := to.entry("rename to", target)
+	if err == nil {
+		err = d.at("rename", name, func() error { return renameNew(d.fd, name, to.fd, target) })
+	}
+	if inner := (*os.PathError)(nil); errors.As(err, &inner) {
+		return &os.LinkError{Op: "rename", Old: d.path + "/" + name, New: to.path + "/" + target, Err: inner.Err}
 	}
 	return err
-}
-
-// bottom is the error inside all PathErrors.
-func bottom(err error) error {
-	for {
-		p, ok := err.(*os.PathError)
-		if !ok {
-			return err
-		}
-		err = p.Err
-	}
 }
 
 // linkNew renames by making a second link, which fails when the target

@@ -24,8 +24,8 @@ const (
 	maxKeywords  = 26
 )
 
-// Dovecot's lock is a file made with O_EXCL; one that is older than lockStale
-// belongs to a process that died.
+// Dovecot's lock is a file that must not exist before; one that is older than
+// lockStale belongs to a process that died.
 const (
 	lockStale = 2 * time.Minute
 	lockWait  = 5 * time.Second
@@ -188,24 +188,24 @@ func (f *folder) wordsFor(ctx context.Context, flags mail.FlagSet) (*table, erro
 	if err != nil {
 		return nil, err
 	}
-	lock, err := f.lockKeywords(ctx)
-	if err != nil {
+	if err := f.lockKeywords(ctx); err != nil {
 		return nil, localFault(mail.GradeMailbox, err)
 	}
-	f.box.table, err = f.extend(lock, account, used, flags)
+	err = f.extend(account, used, flags)
+	if uerr := f.top.unlink(keywordsLock); err == nil && !gone(uerr) {
+		err = uerr
+	}
 	if err != nil {
-		lock.Close()
-		_ = f.top.unlink(keywordsLock)
 		return nil, localFault(mail.GradeMailbox, err)
 	}
 	return f.keywords()
 }
 
-// extend writes the longer table into the lock file and renames it into place.
-func (f *folder) extend(lock *handle, account *usage, used [maxKeywords]bool, flags mail.FlagSet) (*table, error) {
+// extend makes the table longer: it writes all of it anew and renames it into place.
+func (f *folder) extend(account *usage, used [maxKeywords]bool, flags mail.FlagSet) error {
 	t, err := readKeywords(f.top) // under the lock
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var text bytes.Buffer
 	text.Write(t.text)
@@ -220,26 +220,44 @@ func (f *folder) extend(lock *handle, account *usage, used [maxKeywords]bool, fl
 		t.words[i] = word
 		fmt.Fprintf(&text, "%d %s\n", i, word)
 	}
+	mode := os.FileMode(0o600)
 	if st, err := f.top.stat(keywordsFile); err == nil {
-		if err := lock.chmod(os.FileMode(st.mode & 0o777)); err != nil {
-			return nil, err
-		}
+		mode = os.FileMode(st.mode & 0o777)
 	}
-	if _, err := lock.Write(text.Bytes()); err != nil {
-		return nil, err
+	tmp, err := f.m.ensure(f.top, "tmp")
+	if err != nil {
+		return err
 	}
-	if f.m.opt.FSync {
-		if err := lock.sync(); err != nil {
-			return nil, err
-		}
+	defer tmp.close()
+	name, err := f.m.writeNew(tmp, text.Bytes(), mode)
+	if err != nil {
+		return err
 	}
-	if err := lock.Close(); err != nil {
-		return nil, err
+	if err := tmp.replace(name, f.top, keywordsFile); err != nil {
+		return errors.Join(err, tmp.unlink(name))
 	}
-	if err := f.top.replace(keywordsLock, keywordsFile); err != nil {
-		return nil, err
+	return f.m.syncDir(f.top)
+}
+
+// writeNew writes a new file into tmp, durably.
+func (m *Maildir) writeNew(tmp *dir, text []byte, mode os.FileMode) (name string, err error) {
+	name = uniqueKey(m.opt.Clock())
+	f, err := tmp.create(name)
+	if err != nil {
+		return "", err
 	}
-	return nil, f.m.syncDir(f.top)
+	_, err = f.Write(text)
+	if err == nil && mode != 0o600 {
+		err = f.chmod(mode)
+	}
+	if err == nil && m.opt.FSync {
+		err = f.sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		_ = tmp.unlink(name)
+		return "", err
+	}
+	return name, nil
 }
 
 // room tells whether any letter is left.
@@ -346,35 +364,79 @@ func (m *Maildir) usage(ctx context.Context) (*usage, error) {
 	return u, nil
 }
 
-// lockKeywords makes the lock file, waiting for another process to let go of it.
-func (f *folder) lockKeywords(ctx context.Context) (*handle, error) {
+// lockSign is what our lock holds. One run at a time is at work on a Maildir:
+// a lock with this sign was left by a run that died.
+const lockSign = "godwit\n"
+
+// lockKeywords makes the lock file, waiting for another program to let go of
+// it. It appears with our sign in it, in one step. A mailbox whose lock could
+// not be had is not waited for again in this run.
+func (f *folder) lockKeywords(ctx context.Context) error {
+	if f.box.locked != nil {
+		return f.box.locked
+	}
+	tmp, err := f.m.ensure(f.top, "tmp")
+	if err != nil {
+		return err
+	}
+	defer tmp.close()
+	name, err := f.m.writeNew(tmp, []byte(lockSign), 0o600)
+	if err != nil {
+		return err
+	}
+	if err := f.placeLock(ctx, tmp, name); err != nil {
+		_ = tmp.unlink(name)
+		return err
+	}
+	return nil
+}
+
+func (f *folder) placeLock(ctx context.Context, tmp *dir, name string) error {
 	limit := time.NewTimer(lockWait)
 	defer limit.Stop()
 	poll := time.NewTicker(lockPoll)
 	defer poll.Stop()
 	for {
-		lock, err := f.top.create(keywordsLock)
+		err := tmp.rename(name, f.top, keywordsLock)
 		if !errors.Is(err, unix.EEXIST) {
-			return lock, err
+			return err
 		}
-		if st, err := f.top.stat(keywordsLock); err == nil && f.m.opt.Clock().Sub(st.ctime) > lockStale {
+		if f.lockIsLeft() {
 			if err := f.top.unlink(keywordsLock); err != nil && !gone(err) {
-				return nil, err
+				return err
 			}
 			continue
 		}
 		select {
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return ctx.Err()
 		case <-limit.C:
-			return nil, fmt.Errorf("%s/%s is locked by another program", f.top.path, keywordsLock)
+			f.box.locked = mail.NewFault(mail.GradeMailbox, mail.ClassLocal,
+				fmt.Errorf("%s/%s is held by another program", f.top.path, keywordsLock),
+				"run again when that is done, or remove the file if nothing holds it")
+			return f.box.locked
 		case <-poll.C:
 		}
 	}
 }
 
+// lockIsLeft tells whether the lock belongs to a process that died.
+func (f *folder) lockIsLeft() bool {
+	lock, st, err := f.top.read(keywordsLock)
+	if err != nil {
+		return false
+	}
+	defer lock.Close()
+	sign := make([]byte, len(lockSign)+1)
+	n, err := io.ReadFull(lock, sign)
+	if errors.Is(err, io.ErrUnexpectedEOF) && string(sign[:n]) == lockSign {
+		return true
+	}
+	return f.m.opt.Clock().Sub(st.ctime) > lockStale
+}
+
 // replace renames over an existing file. It serves our own files and
 // dovecot-keywords, never a message.
-func (d *dir) replace(name, target string) error {
-	return d.at("rename", name, func() error { return unix.Renameat(d.fd, name, d.fd, target) })
+func (d *dir) replace(name string, to *dir, target string) error {
+	return d.at("rename", name, func() error { return unix.Renameat(d.fd, name, to.fd, target) })
 }

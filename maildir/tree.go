@@ -29,6 +29,8 @@ type mailbox struct {
 	scan  *view         // what the scan of this run saw
 	own   ownChanges
 	table *table // its keywords
+	// locked is why dovecot-keywords could not be locked in this run.
+	locked error
 }
 
 // ownChanges are those that this run made since the survey.
