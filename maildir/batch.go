@@ -7,23 +7,15 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/sync/plan"
 )
 
-const (
-	// maxOpen is how many written files of a batch are open, not yet synced.
-	maxOpen = 128
-	// syncers is how many files are synced at once: the file system joins
-	// them in one commit of its journal.
-	syncers = 16
-	// staleTmp is the age at which what lies in tmp is a leftover, by the
-	// convention of Maildir.
-	staleTmp = 36 * time.Hour
-)
+// staleTmp is the age at which what lies in tmp is a leftover, by the
+// convention of Maildir.
+const staleTmp = 36 * time.Hour
 
 // A batch is messages on their way into one mailbox. They lie in tmp until
 // Commit, which makes their bytes durable, renames them to where they are
@@ -34,8 +26,10 @@ type batch struct {
 	tmp    *dir
 	staged []*staged
 	open   []*staged
-	buf    []byte
-	over   bool
+	// unsynced are written and closed: a big batch is made durable as a whole.
+	unsynced []*staged
+	buf      []byte
+	over     bool
 }
 
 // A staged message lies in tmp.
@@ -110,7 +104,7 @@ func (b *batch) Add(ctx context.Context, in plan.Incoming) error {
 	s.in.Open = nil
 	b.open = append(b.open, s)
 	if len(b.open) >= maxOpen {
-		b.syncOpen()
+		b.closeUnsynced()
 	}
 	return nil
 }
@@ -147,42 +141,13 @@ func (b *batch) discard(s *staged) {
 	}
 }
 
-// syncOpen makes the bytes of the open files durable and closes them.
-func (b *batch) syncOpen() {
-	var g errgroup.Group
-	g.SetLimit(syncers)
-	for _, s := range b.open {
-		g.Go(func() error {
-			var err error
-			if b.m.opt.FSync {
-				err = s.file.sync()
-			}
-			if cerr := s.file.Close(); err == nil {
-				err = cerr
-			}
-			s.file = nil
-			if err != nil {
-				s.placed.Err = localFault(mail.GradeMessage, err)
-			}
-			return nil
-		})
-	}
-	_ = g.Wait() // the errors are in placed
-	for _, s := range b.open {
-		if s.placed.Err != nil {
-			b.discard(s)
-		}
-	}
-	b.open = b.open[:0]
-}
-
 // Commit places all that was added.
 func (b *batch) Commit(ctx context.Context) ([]plan.Placed, error) {
 	if b.over {
 		return nil, errors.New("the batch is over")
 	}
 	defer b.end()
-	b.syncOpen()
+	b.syncAll()
 	err := b.place(ctx)
 	placed := make([]plan.Placed, len(b.staged))
 	for i, s := range b.staged {

@@ -246,7 +246,7 @@ func TestRoot(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantEqual(t, "stamped", look(), engine.Root{Exists: true, Marked: true, Instance: "0123", Runs: 9})
+		wantEqual(t, "stamped", look(), engine.Root{Exists: true, Marked: true, Mail: true, Instance: "0123", Runs: 9})
 		if err := fx.Stamp(t.Context(), "0123", 10); err != nil {
 			t.Fatal(err)
 		}
@@ -307,6 +307,19 @@ func TestTwoSpellings(t *testing.T) {
 	want := []string{fx.path("%20x"), fx.path("%57%6F%72%6B"), fx.path("Inbox"), fx.path("bad\xff")}
 	if !slices.Equal(strange, want) {
 		t.Errorf("strange: %q, want %q", strange, want)
+	}
+}
+
+// TestOtherLayout: what lies as in a Maildir++ is named, not passed over in silence.
+func TestOtherLayout(t *testing.T) {
+	fx := newFixture(t, Options{})
+	fx.maildirAt("Work")
+	fx.maildirAt(".Sent")
+	fx.maildirAt(".notmuch", "xapian")
+	fx.reopen()
+	wantEqual(t, "mailboxes", fx.names(), "Work")
+	if want := []string{fx.path(".Sent")}; !slices.Equal(fx.Strange(), want) {
+		t.Errorf("strange: %q, want %q", fx.Strange(), want)
 	}
 }
 

@@ -39,10 +39,11 @@ type Options struct {
 // A Maildir is one tree of Maildirs, open for one run. Its methods are called
 // from one goroutine at a time.
 type Maildir struct {
-	opt   Options
-	names names
-	bound map[mail.BoxID]mail.MailboxName
-	tree  map[mail.MailboxName]*mailbox // nil before the first look
+	durable durability
+	opt     Options
+	names   names
+	bound   map[mail.BoxID]mail.MailboxName
+	tree    map[mail.MailboxName]*mailbox // nil before the first look
 	// surveyed are the names that the last Survey gave.
 	surveyed map[mail.MailboxName]bool
 	strange  []string

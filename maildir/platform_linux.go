@@ -3,6 +3,7 @@ package maildir
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 
@@ -136,4 +137,20 @@ func (d *dir) local() bool {
 		return true
 	}
 	return false
+}
+
+func syncFileSystem(fd int) error { return unix.Syncfs(fd) }
+
+// syncfsTells tells whether syncfs returns the errors of the file system's
+// writing: Linux does since 5.8.
+func syncfsTells() bool {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return false
+	}
+	var major, minor int
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor); err != nil {
+		return false
+	}
+	return major > 5 || major == 5 && minor >= 8
 }

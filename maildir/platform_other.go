@@ -3,6 +3,7 @@
 package maildir
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -53,3 +54,7 @@ func syncData(f *os.File) error { return f.Sync() }
 // local tells whether d lies on a file system whose times can be trusted.
 // None is known here, so every mailbox is listed every time.
 func (d *dir) local() bool { return false }
+
+func syncFileSystem(int) error { return errors.ErrUnsupported }
+
+func syncfsTells() bool { return false }

@@ -35,6 +35,10 @@ func (m *Maildir) Root(ctx context.Context) (plan.Root, error) {
 	if err := root.readMarker(&r); err != nil {
 		return r, localFault(mail.GradeAccount, err)
 	}
+	if r.Marked && r.Instance != "" {
+		r.Mail = true // nobody asks: the marker says more
+		return r, nil
+	}
 	w, err := m.walk(ctx, nil)
 	if err != nil {
 		return r, err

@@ -271,7 +271,8 @@ type Clock func() time.Time
 type Root struct {
 	Exists   bool // the directory is there
 	Marked   bool // it has a marker
-	Mail     bool // it has mail in it
+	// Mail: it has mail in it. A side may say so unseen when the root is Marked.
+	Mail     bool
 	Instance string
 	Runs     int64
 }

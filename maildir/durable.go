@@ -1,0 +1,155 @@
+package maildir
+
+import (
+	"errors"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/godwit-mail/godwit/mail"
+)
+
+// There are two ways to make the files of a batch durable: each by itself,
+// several at once, so that the file system joins them in one commit of its
+// journal; or the whole file system in one call (syncfs), which costs the
+// least for many files unless others are busy writing there too. Which way is
+// cheaper is measured while mail arrives.
+const (
+	// syncers is how many files are synced at once.
+	syncers = 16
+	// maxOpen is how many written files of a batch are open, not yet synced.
+	// A batch that outgrows it is made durable by whichever way is cheaper.
+	maxOpen = 128
+)
+
+// A durability remembers what each way cost, by the file.
+type durability struct {
+	whole, single time.Duration
+}
+
+// preferWhole tells whether the whole file system is to be synced for a big
+// batch: unless it was tried and cost more than the other way. What was not
+// tried yet is tried once it seems worth it.
+func (d *durability) preferWhole() bool {
+	switch {
+	case d.whole == 0:
+		return true
+	case d.single == 0:
+		return d.whole < dearWhole
+	}
+	return d.whole <= d.single
+}
+
+// dearWhole is what syncfs may cost by the file before the other way is tried.
+const dearWhole = 2 * time.Millisecond
+
+// spent averages what a way costs, the newest counting half.
+func spent(old, took time.Duration, files int) time.Duration {
+	now := max(took/time.Duration(max(files, 1)), 1)
+	if old == 0 {
+		return now
+	}
+	return (old + now) / 2
+}
+
+// closeUnsynced closes what a big batch has open, and leaves the syncing to Commit.
+func (b *batch) closeUnsynced() {
+	for _, s := range b.open {
+		if err := s.file.Close(); err != nil {
+			s.placed.Err = localFault(mail.GradeMessage, err)
+			b.discard(s)
+			continue
+		}
+		s.file = nil
+		b.unsynced = append(b.unsynced, s)
+	}
+	b.open = b.open[:0]
+}
+
+// syncAll makes the bytes of everything that was added durable.
+func (b *batch) syncAll() {
+	if !b.m.opt.FSync || len(b.unsynced) == 0 {
+		b.syncOpen()
+		return
+	}
+	b.closeUnsynced()
+	files := len(b.unsynced)
+	began := time.Now()
+	if b.m.durable.preferWhole() {
+		err := b.tmp.syncFS()
+		if err == nil {
+			b.m.durable.whole = spent(b.m.durable.whole, time.Since(began), files)
+			b.unsynced = nil
+			return
+		}
+		// Not to be had here, or it failed for somebody else's file: each by
+		// itself tells.
+	}
+	b.syncEach()
+	b.m.durable.single = spent(b.m.durable.single, time.Since(began), files)
+}
+
+// syncEach opens every file again and syncs it. An error that the file system
+// met before is told to a new opener as well (Linux since 4.13).
+func (b *batch) syncEach() {
+	var g errgroup.Group
+	g.SetLimit(syncers)
+	for _, s := range b.unsynced {
+		g.Go(func() error {
+			file, _, err := b.tmp.read(s.name)
+			if err == nil {
+				err = errors.Join(file.sync(), file.Close())
+			}
+			if err != nil {
+				s.placed.Err = localFault(mail.GradeMessage, err)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // the errors are in placed
+	for _, s := range b.unsynced {
+		if s.placed.Err != nil {
+			b.discard(s)
+		}
+	}
+	b.unsynced = nil
+}
+
+// syncOpen makes the bytes of the open files durable and closes them.
+func (b *batch) syncOpen() {
+	var g errgroup.Group
+	g.SetLimit(syncers)
+	for _, s := range b.open {
+		g.Go(func() error {
+			var err error
+			if b.m.opt.FSync {
+				err = s.file.sync()
+			}
+			if cerr := s.file.Close(); err == nil {
+				err = cerr
+			}
+			s.file = nil
+			if err != nil {
+				s.placed.Err = localFault(mail.GradeMessage, err)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // the errors are in placed
+	for _, s := range b.open {
+		if s.placed.Err != nil {
+			b.discard(s)
+		}
+	}
+	b.open = b.open[:0]
+}
+
+// syncFS makes everything on the directory's file system durable. It fails
+// where the kernel does not have it, or does not tell of errors by it.
+func (d *dir) syncFS() error {
+	if !syncfsTells() {
+		return unix.ENOSYS
+	}
+	return d.seam.run("sync the file system of", d.path, func() error { return syncFileSystem(d.fd) })
+}
