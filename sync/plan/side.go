@@ -269,8 +269,8 @@ type Clock func() time.Time
 
 // Root is what a root says of itself.
 type Root struct {
-	Exists   bool // the directory is there
-	Marked   bool // it has a marker
+	Exists bool // the directory is there
+	Marked bool // it has a marker
 	// Mail: it has mail in it. A side may say so unseen when the root is Marked.
 	Mail     bool
 	Instance string
