@@ -12,7 +12,7 @@ import (
 // How much goes into one transaction, so that a run that dies has lost little
 // work and memory stays bounded.
 const (
-	chunkMessages = 500
+	chunkMessages = 1000
 	chunkBytes    = 32 << 20
 )
 
