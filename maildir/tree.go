@@ -126,6 +126,9 @@ func (w *walker) below(d *dir, path, levels []string) (any bool, err error) {
 		return false, err
 	}
 	for _, e := range list {
+		if levels == nil && strings.HasPrefix(e.name, ".") && d.isDir(e) {
+			w.dotted(d, e.name)
+		}
 		if strings.HasPrefix(e.name, ".") || e.name == "cur" || e.name == "new" || e.name == "tmp" || !d.isDir(e) {
 			continue
 		}
@@ -140,6 +143,19 @@ func (w *walker) below(d *dir, path, levels []string) (any bool, err error) {
 		any = any || here
 	}
 	return any, nil
+}
+
+// dotted notes mail in a directory with a leading dot: so the folders of a
+// Maildir++ lie, and layout FS passes them over.
+func (w *walker) dotted(root *dir, name string) {
+	d, err := root.sub(name)
+	if err != nil {
+		return
+	}
+	defer d.close()
+	if st, err := d.self(); err == nil && d.hasDir("cur") && (st.ino != w.inbox.ino || st.dev != w.inbox.dev) {
+		w.strange = append(w.strange, d.path)
+	}
 }
 
 // isDir tells whether an entry is a directory, asking again where the

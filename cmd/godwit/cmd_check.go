@@ -241,6 +241,6 @@ func (c *checker) local(ctx context.Context, acc *config.Account) {
 	}
 	c.good("Maildir", "%s, layout %s", count(len(boxes), "mailbox"), acc.Layout)
 	for _, name := range tree.Strange() {
-		c.note("Maildir", fmt.Sprintf("%q holds mail, but its name cannot be that of a mailbox: it is left alone", name))
+		c.note("Maildir", strangeText(acc, name))
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/godwit-mail/godwit/config"
+	"github.com/godwit-mail/godwit/maildir"
 	"github.com/godwit-mail/godwit/store"
 	"github.com/godwit-mail/godwit/sync/engine"
 )
@@ -100,6 +101,11 @@ func (a *app) syncAccount(ctx context.Context, acc *config.Account, s syncOption
 		a.event(e)
 	}))
 	p.end()
+	if tree, ok := o.local.(*maildir.Maildir); ok {
+		for _, dir := range tree.Strange() {
+			a.event(engine.Event{Kind: engine.Noted, Time: a.now(), Account: acc.Name, Text: strangeText(acc, dir)})
+		}
+	}
 	exit := runExit(ctx, report, err)
 	if report == nil {
 		report = &engine.Report{Began: began, Ended: a.now()}
@@ -110,6 +116,11 @@ func (a *app) syncAccount(ctx context.Context, acc *config.Account, s syncOption
 		return worse(exit, codeOf(err))
 	}
 	return exit
+}
+
+// strangeText tells of a directory with mail that takes no part.
+func strangeText(acc *config.Account, dir string) string {
+	return fmt.Sprintf("%q holds mail, but is no mailbox in layout %s: it is left alone", dir, acc.Layout)
 }
 
 // runExit is the exit code of one account's run.
