@@ -15,7 +15,7 @@ import (
 // gain copies messages, mailbox by mailbox, in chunks that are durable before
 // the next begins.
 func (r *run) gain(ctx context.Context, p *plan.Plan) error {
-	gains := slices.Clone(p.Gains)
+	gains := p.Gains
 	slices.SortStableFunc(gains, func(a, b plan.Gain) int {
 		if a.To != b.To {
 			return int(a.To) - int(b.To)
@@ -231,7 +231,7 @@ func (t *transfer) rest(ctx context.Context, from, to plan.Side, fetchErr, commi
 // intentFor is what is remembered of a copy before it is begun.
 func (r *run) intentFor(g plan.Gain) plan.Intent {
 	return plan.Intent{
-		Kind: plan.IntentPut, Side: g.To, To: g.Box, From: g.From, FromEpoch: g.Epoch, Row: max(g.Row.ID, 0),
+		Kind: plan.IntentPut, Side: g.To, To: g.Box, From: g.From, FromEpoch: g.Epoch, Row: rowID(g),
 		Epoch: r.epoch(g.To, g.Box), Next: r.next(g.To, g.Box), Item: r.itemFor(g), At: r.Clock(),
 	}
 }
@@ -244,7 +244,7 @@ func (r *run) itemFor(g plan.Gain) mail.Item {
 		item.Stat = ""
 		item.Token = r.token(g.From, g.Epoch)
 	}
-	if item.Date.IsZero() {
+	if item.Date.IsZero() && g.Row != nil {
 		item.Date = g.Row.Date
 	}
 	return item
@@ -313,7 +313,7 @@ func (r *run) placed(ctx context.Context, t *transfer, placed []plan.Placed) err
 			keep[pl.Tag] = true
 			r.gainFailed(g)
 			for _, ref := range g.Settle {
-				r.pend(plan.Pending{Side: ref.Side, At: ref.At, Kind: ref.Kind, Row: g.Row.ID, Why: plan.ReasonUnknown, Text: "sent, but it is not known yet whether it arrived", Ident: g.Item.Ident})
+				r.pend(plan.Pending{Side: ref.Side, At: ref.At, Kind: ref.Kind, Row: rowID(g), Why: plan.ReasonUnknown, Text: "sent, but it is not known yet whether it arrived", Ident: g.Item.Ident})
 			}
 		case errors.Is(pl.Err, mail.ErrDenied):
 			st.Put = append(st.Put, r.denied(g))
@@ -322,7 +322,7 @@ func (r *run) placed(ctx context.Context, t *transfer, placed []plan.Placed) err
 			err := fmt.Errorf("message %s: %w", g.From.Ref, pl.Err)
 			r.fault(g.To, r.name(g.To, g.Box), err, false)
 			for _, ref := range g.Settle {
-				r.pend(plan.Pending{Side: ref.Side, At: ref.At, Kind: ref.Kind, Row: g.Row.ID, Why: plan.ReasonError, Text: pl.Err.Error(), Ident: g.Item.Ident})
+				r.pend(plan.Pending{Side: ref.Side, At: ref.At, Kind: ref.Kind, Row: rowID(g), Why: plan.ReasonError, Text: pl.Err.Error(), Ident: g.Item.Ident})
 			}
 		default:
 			row := r.gained(g, pl)
@@ -347,7 +347,7 @@ func (r *run) placed(ctx context.Context, t *transfer, placed []plan.Placed) err
 // denied is the row of a message that the other side will not take: it stays
 // where it is, told once, until the rights change.
 func (r *run) denied(g plan.Gain) *plan.Row {
-	from, row := g.To.Other(), g.Row
+	from, row := g.To.Other(), rowOf(g)
 	row.ID, row.NoBase, row.State, row.Date = max(row.ID, 0), false, plan.Kept, g.Item.Date
 	row.At[from], row.Epoch[from], row.Flags[from] = g.From, g.Epoch, g.Item.Flags
 	row.At[g.To], row.Epoch[g.To] = plan.Place{}, ""
@@ -378,10 +378,26 @@ func olderThan(ref mail.Ref, next uint32) bool {
 	return next == 0 || err != nil || uint32(uid) < next
 }
 
+// rowOf is the row that a gain completes.
+func rowOf(g plan.Gain) plan.Row {
+	if g.Row != nil {
+		return *g.Row
+	}
+	return plan.NewRow(g.To.Other(), g.From, g.Epoch, g.Item)
+}
+
+// rowID is its ID, 0 for a new one.
+func rowID(g plan.Gain) int64 {
+	if g.Row == nil {
+		return 0
+	}
+	return max(g.Row.ID, 0)
+}
+
 // gained completes the row of a message that is now on both sides.
 func (r *run) gained(g plan.Gain, pl plan.Placed) *plan.Row {
 	from := g.To.Other()
-	row := g.Row
+	row := rowOf(g)
 	row.ID = max(row.ID, 0)
 	row.NoBase = false
 	row.State = plan.Paired

@@ -160,6 +160,7 @@ func (r *run) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.changes = nil // the plan has what is needed of them
 	r.announce(&p)
 	if r.DryRun {
 		return r.show(ctx, &p)

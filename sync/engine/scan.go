@@ -201,15 +201,26 @@ func (d *differ) end(sc plan.Scanned, out *sideScan) {
 			d.changes = append(d.changes, plan.Change{Side: d.side, Kind: plan.KindGone, At: plan.Place{Box: d.box, Ref: k.Ref}, Row: k.Row})
 		}
 	}
+	kept := d.changes[:0]
 	for _, c := range d.changes {
 		c.Epoch = sc.Epoch
 		if c.Kind == plan.KindGone && d.run.adopt {
 			out.unbound = append(out.unbound, c.Row)
 			continue
 		}
-		out.changes = append(out.changes, c)
+		kept = append(kept, c)
 	}
+	out.changes = joined(out.changes, kept)
 	out.suspects = append(out.suspects, d.suspects...)
+}
+
+// joined is append that takes the second list as it is when the first is
+// empty: a first sync has many changes, in few mailboxes.
+func joined(a, b []plan.Change) []plan.Change {
+	if len(a) == 0 {
+		return b
+	}
+	return append(a, b...)
 }
 
 // takeScan adds one side's scan to the run.
@@ -233,7 +244,8 @@ func (r *run) takeScan(ctx context.Context, s plan.Side, sc *sideScan) error {
 		r.unsettled[plan.SideBox{Side: s, Box: box}] = true
 		r.pend(plan.Pending{Side: s, At: plan.Place{Box: box}, Why: plan.ReasonIncomplete, Text: "its UIDVALIDITY changed while it was looked at"})
 	}
-	r.changes = append(r.changes, sc.changes...)
+	r.changes = joined(r.changes, sc.changes)
+	sc.changes = nil
 	if err := r.unbindRows(ctx, s, sc.unbound); err != nil {
 		return err
 	}

@@ -116,8 +116,13 @@ func (m *model) apply(p Plan) {
 	for _, b := range p.Binds {
 		rows[b.Row.ID] = b.Row
 	}
-	for _, g := range p.Gains {
-		r := g.Row
+	for i, g := range p.Gains {
+		from := g.To.Other()
+		r := NewRow(from, g.From, g.Epoch, g.Item)
+		r.ID = -int64(1000 + i)
+		if g.Row != nil {
+			r = *g.Row
+		}
 		r.At[g.To] = Place{g.Box, m.ref()}
 		r.Epoch[g.To], r.State = "1", Paired
 		r.Flags = [2]mail.FlagSet{g.Item.Flags, g.Item.Flags}

@@ -66,32 +66,34 @@ type state struct {
 
 // newMessage is a New change that no row has claimed.
 type newMessage struct {
-	Change
+	*Change
 	taken bool
 }
 
 type reconciler struct {
-	in      Input
-	boxes   map[mail.BoxID]*BoxPair
-	rows    map[int64]*state
-	rowIDs  []int64
-	news    []newMessage
-	sighted [2]bool      // every mailbox in scope was completely seen
-	reused  map[Ref]bool // new messages by their place
-	unread  [2][]int64   // sizes of new messages there that could not be read
-	matcher matcher
-	plan    Plan
-	nextID  int64
+	in       Input
+	boxes    map[mail.BoxID]*BoxPair
+	rows     map[int64]*state
+	rowIDs   []int64
+	news     []newMessage
+	sighted  [2]bool          // every mailbox in scope was completely seen
+	reused   map[Ref]bool     // new messages by their place
+	unread   [2][]int64       // sizes of new messages there that could not be read
+	unreadIn map[SideBox]bool // mailboxes that have such a message
+	matcher  matcher
+	plan     Plan
+	nextID   int64
 }
 
 func newReconciler(in Input) *reconciler {
 	r := &reconciler{
-		in:      in,
-		boxes:   make(map[mail.BoxID]*BoxPair, len(in.Boxes)),
-		rows:    make(map[int64]*state, len(in.Rows)),
-		matcher: matcher{asks: map[Ask]struct{}{}},
-		sighted: [2]bool{true, true},
-		reused:  map[Ref]bool{},
+		in:       in,
+		boxes:    make(map[mail.BoxID]*BoxPair, len(in.Boxes)),
+		rows:     make(map[int64]*state, len(in.Rows)),
+		matcher:  matcher{asks: map[Ask]struct{}{}},
+		sighted:  [2]bool{true, true},
+		reused:   map[Ref]bool{},
+		unreadIn: map[SideBox]bool{},
 	}
 	for i := range in.Boxes {
 		b := &in.Boxes[i]
@@ -113,8 +115,8 @@ func newReconciler(in Input) *reconciler {
 	slices.Sort(r.rowIDs)
 	changes := slices.Clone(in.Changes)
 	sortChanges(changes)
-	for _, c := range changes {
-		r.note(c)
+	for i := range changes {
+		r.note(&changes[i])
 	}
 	return r
 }
@@ -139,12 +141,13 @@ func (r *reconciler) remembered(row Row, s Side) half {
 }
 
 // note puts a change where it belongs.
-func (r *reconciler) note(c Change) {
+func (r *reconciler) note(c *Change) {
 	ref := Ref{Side: c.Side, Kind: c.Kind, At: c.At}
 	if c.Kind == KindNew {
 		r.news = append(r.news, newMessage{Change: c})
 		r.reused[ref] = true
 		if c.Unreadable {
+			r.unreadIn[SideBox{Side: c.Side, Box: c.At.Box}] = true
 			r.unread[c.Side] = append(r.unread[c.Side], c.Item.Ident.Size)
 		}
 		return

@@ -179,7 +179,7 @@ func (r *reconciler) regain(st *state, s Side, why Reason) {
 	item := mail.Item{Flags: from.flags, Date: st.row.Date, Ident: from.ident}
 	r.plan.Gains = append(r.plan.Gains, Gain{
 		To: t, From: from.place, Epoch: from.epoch, Box: from.place.Box,
-		Item: item, Row: row, Settle: settle, Why: why,
+		Item: item, Row: &row, Settle: settle, Why: why,
 	})
 }
 
@@ -266,21 +266,15 @@ func (r *reconciler) decideNew(n *newMessage) {
 		r.hold(ref, 0, why, "")
 		return
 	}
-	row := r.newRow(n)
 	r.plan.Gains = append(r.plan.Gains, Gain{
-		To: t, From: n.At, Epoch: n.Epoch, Box: n.At.Box, Item: n.Item, Row: row, Settle: []Ref{ref},
+		To: t, From: n.At, Epoch: n.Epoch, Box: n.At.Box, Item: n.Item, Settle: []Ref{ref},
 	})
 }
 
 // blindIn tells whether a new message in that mailbox could not be
 // identified: it might be the very one that is to be copied there.
 func (r *reconciler) blindIn(s Side, box mail.BoxID) bool {
-	for i := range r.news {
-		if n := &r.news[i]; n.Side == s && n.Unreadable && n.At.Box == box {
-			return true
-		}
-	}
-	return false
+	return r.unreadIn[SideBox{Side: s, Box: box}]
 }
 
 // keepNew records a message that stays on its side for good.
@@ -297,11 +291,17 @@ func (r *reconciler) keepNew(n *newMessage, box *BoxPair) {
 }
 
 func (r *reconciler) newRow(n *newMessage) Row {
-	row := Row{ID: r.newID(), Date: n.Item.Date}
-	row.At[n.Side], row.Epoch[n.Side] = n.At, n.Epoch
-	row.Ident[n.Side] = n.Item.Ident
-	if n.Side == Local {
-		row.Stat = n.Item.Stat
+	row := NewRow(n.Side, n.At, n.Epoch, n.Item)
+	row.ID = r.newID()
+	return row
+}
+
+// NewRow is the row of a message that is on one side only, without an ID.
+func NewRow(s Side, at Place, epoch string, item mail.Item) Row {
+	row := Row{Date: item.Date}
+	row.At[s], row.Epoch[s], row.Ident[s] = at, epoch, item.Ident
+	if s == Local {
+		row.Stat = item.Stat
 	}
 	return row
 }

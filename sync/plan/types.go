@@ -195,7 +195,7 @@ type Gain struct {
 	Epoch  string
 	Box    mail.BoxID // on To
 	Item   mail.Item  // flags to give it, date, what is known of its identity
-	Row    Row        // the row to complete; a negative ID: a new row
+	Row    *Row       // the row to complete; nil: a new row
 	Settle []Ref
 	Why    Reason // "" for a new message; ReasonMoveBeats, ReasonRejected, …
 }
