@@ -69,6 +69,10 @@ type Identity struct {
 	Body Digest
 	// Wire is a digest over the exact bytes as they were read.
 	Wire Digest
+	// MessageID is what the header says (RFC 5322, section 3.6.4), without "<"
+	// and ">", for a person to ask by; it proves nothing. Known beside Body, if
+	// at all; no index stores it with the message.
+	MessageID string
 }
 
 // A Level says how much of an Identity is asked for. Each includes those before.
@@ -329,7 +333,7 @@ func (h *Hasher) Sum() Identity {
 		h.endField()
 		h.endHeader()
 	}
-	id := Identity{Size: h.size, Light: h.light.sum(), HeaderSize: h.headSize, Header: h.header}
+	id := Identity{Size: h.size, Light: h.light.sum(), HeaderSize: h.headSize, Header: h.header, MessageID: h.light.messageID()}
 	h.folded.Sum(id.Folded[:0])
 	h.body.Sum(id.Body[:0])
 	id.Wire = id.Body
@@ -405,6 +409,23 @@ func (l *lightDigest) add(name, value string) {
 			l.have[i], l.values[i] = true, strings.Join(strings.Fields(value), " ")
 		}
 	}
+}
+
+// maxMessageID is the longest Message-ID that is told, in bytes: as long as a
+// line may be (RFC 5322, section 2.1.1).
+const maxMessageID = 998
+
+func (l *lightDigest) messageID() string {
+	id := TrimMessageID(l.values[slices.Index(LightFields, "Message-ID")])
+	if len(id) > maxMessageID {
+		return ""
+	}
+	return id
+}
+
+// TrimMessageID takes "<" and ">" and white space off a Message-ID.
+func TrimMessageID(text string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(text), "<"), ">")
 }
 
 func (l *lightDigest) sum() Digest {

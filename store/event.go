@@ -19,8 +19,10 @@ type EventFilter struct {
 	// Message is a digest (plan.Event.Ident) in hexadecimal, or the beginning of one. Events
 	// without a digest are chosen too if they tell of the same row.
 	Message string
-	// Digests chooses in the same way, by any of these.
-	Digests []mail.Digest
+	// MessageID and Digests choose in the same way: the messages that came with
+	// that Message-ID, and those with these digests.
+	MessageID string
+	Digests   []mail.Digest
 	// Mailbox is the name of a mailbox at the time of the event: where it
 	// happened, or where something was moved to.
 	Mailbox mail.MailboxName
@@ -39,14 +41,14 @@ func (s *Store) Events(ctx context.Context, filter EventFilter, yield func(plan.
 	if limit <= 0 {
 		limit = -1 // SQLite's way to say none
 	}
-	query := `SELECT at, run, verb, side, mailbox, target, row, digest, text FROM
+	query := `SELECT at, run, verb, side, mailbox, target, row, digest, message_id, text FROM
 		(SELECT * FROM event ` + where + ` ORDER BY id DESC LIMIT ?) ORDER BY id`
 	var digest sql.RawBytes
 	var stop error
 	err = s.db.Each(ctx, query, append(args, int64(limit)), func(rows *sql.Rows) error {
 		var e plan.Event
 		var at int64
-		err := rows.Scan(&at, &e.Run, &e.Verb, (*uint8)(&e.Side), (*string)(&e.Mailbox), (*string)(&e.To), &e.Row, &digest, &e.Text)
+		err := rows.Scan(&at, &e.Run, &e.Verb, (*uint8)(&e.Side), (*string)(&e.Mailbox), (*string)(&e.To), &e.Row, &digest, &e.MessageID, &e.Text)
 		if err == nil {
 			err = setDigest(&e.Ident, digest)
 		}
@@ -72,11 +74,12 @@ func (f EventFilter) where() (string, []any, error) {
 	if f.Mailbox != "" {
 		terms, args = append(terms, "? IN (mailbox, target)"), append(args, string(f.Mailbox))
 	}
-	if len(f.Digests) > 0 {
+	if len(f.Digests) > 0 || f.MessageID != "" {
+		const which = `(SELECT value FROM json_each(?) UNION ALL SELECT hex(digest) FROM event WHERE message_id <> '' AND message_id = ?)`
 		list := hexList(f.Digests)
-		terms = append(terms, `(hex(digest) IN (SELECT value FROM json_each(?)) OR digest IS NULL AND row <> 0 AND row IN
-			(SELECT row FROM event WHERE hex(digest) IN (SELECT value FROM json_each(?))))`)
-		args = append(args, list, list)
+		terms = append(terms, `(hex(digest) IN `+which+` OR digest IS NULL AND row <> 0 AND row IN
+			(SELECT row FROM event WHERE hex(digest) IN `+which+`))`)
+		args = append(args, list, f.MessageID, list, f.MessageID)
 	}
 	if f.Message != "" {
 		low, high, err := digestRange(f.Message)

@@ -27,7 +27,7 @@ func TestEventFilter(t *testing.T) {
 	one, two := mail.Digest{0xab, 0xcd}, mail.Digest{0xab, 0xce}
 	settle(t, s, &plan.Settlement{Events: []plan.Event{
 		{At: clock, Mailbox: "INBOX", Row: 1, Ident: one, Text: "a"},
-		{At: clock.Add(time.Hour), Mailbox: "INBOX", Row: 2, Ident: two, Text: "b"},
+		{At: clock.Add(time.Hour), Mailbox: "INBOX", Row: 2, Ident: two, MessageID: "b@x", Text: "b"},
 		{At: clock.Add(2 * time.Hour), Mailbox: "Work", To: "Done", Row: 1, Text: "c"},
 		{At: clock.Add(3 * time.Hour), Text: "d"},
 	}})
@@ -43,6 +43,9 @@ func TestEventFilter(t *testing.T) {
 		{EventFilter{Mailbox: "Nowhere"}, ""},
 		{EventFilter{Mailbox: "Done"}, "c"},
 		{EventFilter{Digests: []mail.Digest{two}}, "b"},
+		{EventFilter{MessageID: "b@x"}, "b"},
+		{EventFilter{MessageID: "b@y"}, ""},
+		{EventFilter{MessageID: "b@x", Digests: []mail.Digest{one}}, "a b c"},
 		{EventFilter{Digests: []mail.Digest{one, two}}, "a b c"},
 		{EventFilter{Digests: []mail.Digest{{0xab}}}, ""},
 		{EventFilter{Message: one.String()}, "a c"},
@@ -106,8 +109,8 @@ func TestEndRunPrunes(t *testing.T) {
 
 func TestEventsAreLimited(t *testing.T) {
 	s := open(t, t.TempDir())
-	if err := spoil(t, s, `INSERT INTO event (id, at, run, verb, side, mailbox, target, row, text)
-		VALUES (1, 0, 0, '', 0, '', '', 0, 'too old'), (2, 0, 0, '', 0, '', '', 0, 'the oldest'), (1000001, 0, 0, '', 0, '', '', 0, 'the newest')`); err != nil {
+	if err := spoil(t, s, `INSERT INTO event (id, at, run, verb, side, mailbox, target, row, message_id, text)
+		VALUES (1, 0, 0, '', 0, '', '', 0, '', 'too old'), (2, 0, 0, '', 0, '', '', 0, '', 'the oldest'), (1000001, 0, 0, '', 0, '', '', 0, '', 'the newest')`); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.EndRun(context.Background(), plan.RunRecord{Ended: time.Unix(1, 0)}); err != nil {

@@ -208,8 +208,8 @@ func (w *settling) held() error {
 func (w *settling) events() error {
 	for i := range w.st.Events {
 		e := &w.st.Events[i]
-		err := w.tx.Exec("INSERT INTO event (at, run, verb, side, mailbox, target, row, digest, text) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			moment(e.At), e.Run, e.Verb, int64(e.Side), string(e.Mailbox), string(e.To), e.Row, digestArg(&e.Ident), e.Text)
+		err := w.tx.Exec("INSERT INTO event (at, run, verb, side, mailbox, target, row, digest, message_id, text) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			moment(e.At), e.Run, e.Verb, int64(e.Side), string(e.Mailbox), string(e.To), e.Row, digestArg(&e.Ident), e.MessageID, e.Text)
 		if err != nil {
 			return err
 		}

@@ -224,20 +224,22 @@ CREATE INDEX held_box ON held (box);
 
 -- The log that answers "why did this vanish?". It names mailboxes as they
 -- were called then (target: where something was moved to), and keeps the number
--- and the digest of messages that are long gone. AUTOINCREMENT keeps the order of writing for good. There is no index
+-- and the digest of messages that are long gone, and where one came its
+-- Message-ID, for a person to ask by. AUTOINCREMENT keeps the order of writing for good. There is no index
 -- beside it, because every message that is copied writes here, and a person asks
 -- rarely: reading a million lines takes less than a second.
 CREATE TABLE event (
-    id      INTEGER PRIMARY KEY AUTOINCREMENT,
-    at      INTEGER NOT NULL,
-    run     INTEGER NOT NULL,
-    verb    TEXT NOT NULL,
-    side    INTEGER NOT NULL CHECK (side IN (0, 1)),
-    mailbox TEXT NOT NULL,
-    target  TEXT NOT NULL,
-    row     INTEGER NOT NULL,
-    digest  BLOB,
-    text    TEXT NOT NULL
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    at         INTEGER NOT NULL,
+    run        INTEGER NOT NULL,
+    verb       TEXT NOT NULL,
+    side       INTEGER NOT NULL CHECK (side IN (0, 1)),
+    mailbox    TEXT NOT NULL,
+    target     TEXT NOT NULL,
+    row        INTEGER NOT NULL,
+    digest     BLOB,
+    message_id TEXT NOT NULL,
+    text       TEXT NOT NULL
 ) STRICT;
 
 -- Runs that changed something or failed. Counts are a side, by where the

@@ -91,7 +91,7 @@ func (r *run) log(verb string, e Event) {
 		e.Digest = bodyOf(row)
 	}
 	r.events = append(r.events, plan.Event{
-		Verb: verb, Side: e.Side, Mailbox: e.Mailbox, To: e.To, Row: max(e.Row, 0), Ident: e.Digest, Text: e.Text,
+		Verb: verb, Side: e.Side, Mailbox: e.Mailbox, To: e.To, Row: max(e.Row, 0), Ident: e.Digest, MessageID: e.MessageID, Text: e.Text,
 	})
 }
 

@@ -28,11 +28,13 @@ type Event struct {
 	Ref     mail.Ref
 	Row     int64
 	Digest  mail.Digest // identity of the message, if known
-	Size    int64
-	Added   mail.FlagSet
-	Removed mail.FlagSet
-	Reason  plan.Reason
-	Count   int // Held: how many messages
+	// MessageID is told of a message that was copied, see mail.Identity.
+	MessageID string
+	Size      int64
+	Added     mail.FlagSet
+	Removed   mail.FlagSet
+	Reason    plan.Reason
+	Count     int // Held: how many messages
 	// Planned: the run is a dry run, it would do this.
 	Planned bool
 	Text    string // for a person: lower case, one line

@@ -171,7 +171,9 @@ type Event struct {
 	To      mail.MailboxName // moved, renamed: where to
 	Row     int64
 	Ident   mail.Digest // Body digest, zero if not known
-	Text    string      // why, and details, for a person
+	// MessageID is told where a message comes, see mail.Identity.
+	MessageID string
+	Text      string // why, and details, for a person
 }
 
 // RunRecord is one finished run that changed something or failed.
