@@ -194,9 +194,9 @@ func (w *doer) delete(ctx context.Context, f *folder, e entry, op plan.Op, out *
 			return err
 		}
 		defer file.Close()
-		if op.Stat != "" {
-			changed = st.mark() != op.Stat
-		} else if !op.Expect.Body.IsZero() {
+		changed = op.Stat != "" && st.mark() != op.Stat
+		if !op.Expect.Body.IsZero() && (changed || op.Stat == "") {
+			// Touched, or written anew (a restored backup): its bytes tell.
 			id, err := w.m.identify(ctx, file, st)
 			if err != nil {
 				return err

@@ -169,12 +169,15 @@ func TestMoves(t *testing.T) {
 func TestDelete(t *testing.T) {
 	fx := newFixture(t, Options{FSync: true})
 	fx.make(mail.Inbox)
-	for _, name := range []string{"1.a:2,S", "2.b:2,", "3.c:2,", "4.d:2,"} {
+	for _, name := range []string{"1.a:2,S", "2.b:2,", "3.c:2,", "4.d:2,", "6.touched:2,"} {
 		fx.write("x\n", "INBOX", "cur", name)
 	}
 	items, _ := fx.scan(mail.Inbox)
 	fx.rename("INBOX/cur/1.a:2,S", "INBOX/cur/1.a:2,FS") // no other bytes
 	fx.write("edited", "INBOX", "cur", "2.b:2,")
+	if err := os.Chtimes(fx.path("INBOX", "cur", "6.touched:2,"), time.Time{}, time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
 	del := func(ref mail.Ref, stat string, body string) plan.Op {
 		return plan.Op{Kind: plan.OpDelete, From: fx.at(mail.Inbox, ref), Stat: stat, Expect: bodyDigest(t, body)}
 	}
@@ -184,8 +187,9 @@ func TestDelete(t *testing.T) {
 		del("3.c", "", "x\r\n"),
 		del("4.d", "", "something else"),
 		del("5.gone", "1-2-3", "x\n"),
+		del("6.touched", items["6.touched"].Stat, "x\n"),
 	)
-	for i, want := range []plan.Result{plan.Done, plan.Missing, plan.Done, plan.Missing, plan.Done} {
+	for i, want := range []plan.Result{plan.Done, plan.Missing, plan.Done, plan.Missing, plan.Done, plan.Done} {
 		wantEqual(t, fmt.Sprint(i), out[i].Result, want)
 	}
 	wantEqual(t, "left", strings.Join(fx.files("INBOX", "cur"), " "), "2.b:2, 4.d:2,")
