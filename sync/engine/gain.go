@@ -408,7 +408,7 @@ func (r *run) gained(g plan.Gain, pl plan.Placed) *plan.Row {
 	for _, s := range plan.Sides {
 		id := row.Ident[s].GlobalID
 		row.Ident[s] = pl.Ident
-		row.Ident[s].GlobalID = id
+		row.Ident[s].GlobalID, row.Ident[s].MessageID = id, ""
 	}
 	if g.To == plan.Local {
 		row.Stat = pl.Stat
@@ -418,6 +418,6 @@ func (r *run) gained(g plan.Gain, pl plan.Placed) *plan.Row {
 	}
 	r.report.Copied[g.To]++
 	r.report.CopiedBytes[g.To] += pl.Ident.Size
-	r.did(Event{Verb: VerbCopied, Side: g.To, Mailbox: r.name(g.To, g.Box), Ref: pl.Ref, Row: row.ID, Digest: pl.Ident.Body, Size: pl.Ident.Size, Reason: g.Why})
+	r.did(Event{Verb: VerbCopied, Side: g.To, Mailbox: r.name(g.To, g.Box), Ref: pl.Ref, Row: row.ID, Digest: pl.Ident.Body, MessageID: pl.Ident.MessageID, Size: pl.Ident.Size, Reason: g.Why})
 	return &row
 }
