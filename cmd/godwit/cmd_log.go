@@ -30,8 +30,7 @@ func (a *app) logCommand() *cobra.Command {
 		Short: "tell what happened to messages, and why",
 		Long: "Prints the event log, the newest last: what godwit did to which message, when and why, and what it did not do:\n" +
 			"held, pending, declined. With --message, the events of one message only, named by the digest that the log\n" +
-			"shows, the beginning of it, or its Message-ID. A Message-ID is looked for in the Maildir and among what was\n" +
-			"deleted and is kept.",
+			"shows, the beginning of it, or its Message-ID.",
 		Example: "  godwit log personal\n  godwit log --message 3f2a91c04b7e\n  godwit log --message '<20261120.1234@example.org>' --since 30d",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, names []string) error {
@@ -73,19 +72,17 @@ func (a *app) log(ctx context.Context, names []string, l logOptions) error {
 	}
 	found := false
 	for _, acc := range accounts {
-		mine := filter
+		mine, err, n := filter, error(nil), 0
 		if isID {
-			mine.Digests, err = a.findMessageID(ctx, acc, l.message)
-			if err == nil && len(mine.Digests) == 0 {
-				continue
-			}
-			found = true
+			mine.MessageID = mail.TrimMessageID(l.message)
+			mine.Digests, err = a.findMessageID(ctx, acc, mine.MessageID)
 		} else {
 			mine.Message = l.message
 		}
 		if err == nil {
-			err = a.logAccount(ctx, acc, mine)
+			n, err = a.logAccount(ctx, acc, mine)
 		}
+		found = found || n+len(mine.Digests) > 0
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -94,7 +91,7 @@ func (a *app) log(ctx context.Context, names []string, l logOptions) error {
 		}
 	}
 	if isID && !found && a.code == exitOK {
-		return fmt.Errorf("no message with Message-ID %s is in the Maildir, or kept after its deletion: log --folder NAME shows the digests of all that happened there", l.message)
+		return fmt.Errorf("no message with Message-ID %s is in the log, in the Maildir, or kept after its deletion", l.message)
 	}
 	return nil
 }
@@ -118,13 +115,14 @@ func since(text string, now time.Time) (time.Time, error) {
 	return now.Add(-span), nil
 }
 
-func (a *app) logAccount(ctx context.Context, acc *config.Account, filter store.EventFilter) error {
+// logAccount prints the events of one account that the filter chooses, and counts them.
+func (a *app) logAccount(ctx context.Context, acc *config.Account, filter store.EventFilter) (int, error) {
 	index, err := store.OpenReadOnly(ctx, acc.State)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // never synchronised: nothing happened
+		return 0, nil // never synchronised: nothing happened
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer index.Close()
 	limit := filter.Limit
@@ -132,10 +130,12 @@ func (a *app) logAccount(ctx context.Context, acc *config.Account, filter store.
 		filter.Limit++ // to know whether there are more
 	}
 	var events []plan.Event
+	shown := 0
 	show := func() {
 		for _, e := range events {
 			a.showEvent(acc, e)
 		}
+		shown += len(events)
 		events = events[:0]
 	}
 	err = index.Events(ctx, filter, func(e plan.Event) error {
@@ -149,7 +149,7 @@ func (a *app) logAccount(ctx context.Context, acc *config.Account, filter store.
 		a.complain(acc.Name, fmt.Sprintf("only the newest %d events are shown: --limit 0 shows all", limit))
 	}
 	show()
-	return err
+	return shown, err
 }
 
 func (a *app) showEvent(acc *config.Account, e plan.Event) {

@@ -18,9 +18,9 @@ import (
 
 // findMessageID gives the digests of all messages of the account that have
 // this Message-ID, in the Maildir and in the undo store: several, if the
-// messages differ. The index does not know Message-IDs: they prove nothing.
+// messages differ. The log knows the Message-IDs of what was copied; this
+// finds those of what was joined.
 func (a *app) findMessageID(ctx context.Context, acc *config.Account, id string) ([]mail.Digest, error) {
-	id = strings.Trim(strings.TrimSpace(id), "<>")
 	var found []mail.Digest
 	for _, root := range []string{acc.Maildir, acc.Inbox, acc.DeletedDir()} {
 		if root == "" {
@@ -67,7 +67,7 @@ func digestIf(path, id string) (mail.Digest, error) {
 	if err != nil && len(header) == 0 {
 		return mail.Digest{}, err
 	}
-	if strings.Trim(strings.TrimSpace(header.Get("Message-Id")), "<>") != id {
+	if mail.TrimMessageID(header.Get("Message-Id")) != id {
 		return mail.Digest{}, nil
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
