@@ -72,3 +72,19 @@ func TestDirectoryReused(t *testing.T) {
 	need(t, rep.Exit() == 0 && rep.Renamed == [2]int{} && rep.Deleted == [2]int{0, 2}, "exit %d, deleted %v: %v", rep.Exit(), rep.Deleted, w.actions())
 	w.agree(t)
 }
+
+// TestRenameOfParent renames a mailbox whose children are told apart by
+// nothing: an empty one that has mail now, one that was removed at once.
+func TestRenameOfParent(t *testing.T) {
+	eachSide(t, func(t *testing.T, w *world, here, there *sidetest.Memory) {
+		here.CreateBox("Work/Empty")
+		w.run(t)
+		here.Deliver("Work/Empty", letter(7), mail.FlagSet{}, day)
+		here.DeleteBox("Work/Deep")
+		need(t, here.RenameBox("Work", "Job"), "rename")
+		rep := w.run(t)
+		need(t, rep.Exit() == 0 && rep.Removed[0]+rep.Removed[1] == 1 && rep.Created == [2]int{}, "exit %d: %v", rep.Exit(), w.actions())
+		need(t, find(there, "Job", 1) != "" && find(there, "Job/Empty", 7) != "", "not there: %v", w.actions())
+		w.agree(t)
+	})
+}
