@@ -74,3 +74,18 @@ func TestFoldedIgnoresWhiteSpaceOnly(t *testing.T) {
 		t.Error("lines that are no fields do not count")
 	}
 }
+
+func TestMessageID(t *testing.T) {
+	for header, want := range map[string]string{
+		"Message-ID: <a@b>\r\n":                              "a@b",
+		"MESSAGE-ID:\r\n <a@b>  \r\n":                        "a@b",
+		"Message-ID: a@b\r\nMessage-ID: <c@d>\r\n":           "a@b",
+		"Subject: x\r\n":                                     "",
+		"Message-ID: <" + strings.Repeat("x", 999) + ">\r\n": "",
+	} {
+		id, err := Identify(strings.NewReader(header + "\r\nbody\r\n"))
+		if err != nil || id.MessageID != want {
+			t.Errorf("%.40q: %q, %v, want %q", header, id.MessageID, err, want)
+		}
+	}
+}
