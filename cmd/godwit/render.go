@@ -53,7 +53,7 @@ func actionText(e engine.Event) string {
 	if !e.Digest.IsZero() {
 		text += " [" + e.Digest.String()[:12] + "]"
 	}
-	said := strings.Contains(text, e.Text) || e.Verb == engine.VerbDeleted && e.Text == "deleted on the "+e.Side.Other().String()+" side"
+	said := strings.Contains(text, e.Text) || e.Verb == engine.VerbDeleted && e.Text == "deleted "+place(e.Side.Other())
 	if !said {
 		text += " (" + e.Text + ")"
 	}

@@ -285,9 +285,9 @@ func (r *run) declined(s plan.Side, box mail.BoxID, what string, is bool) {
 		return
 	}
 	r.decline[key] = true
-	text := fmt.Sprintf("the %s side does not store %s: they stay on the other side only", s, what)
+	text := fmt.Sprintf("%s does not store %s: they stay %s only", who(s), what, where(s.Other()))
 	if what == "deletions" {
-		text = fmt.Sprintf("the %s side does not let messages be deleted: they stay there", s)
+		text = fmt.Sprintf("%s does not let messages be deleted: they stay there", who(s))
 	}
 	r.noted = append(r.noted, plan.Decline{Side: s, Box: box, What: what, Text: text, At: r.Clock()})
 	r.note(Event{Side: s, Mailbox: r.name(s, box), Reason: plan.ReasonDeclined, Text: text})

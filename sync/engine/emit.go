@@ -103,7 +103,7 @@ func whyDone(e Event) string {
 	case e.Reason == plan.ReasonRejected:
 		return "its deletion on the " + e.Side.String() + " side was rejected"
 	case e.Verb == VerbCopied:
-		return "new on the " + e.Side.Other().String() + " side"
+		return "new " + where(e.Side.Other())
 	case e.Verb == VerbAdopted:
 		return "it was on both sides already"
 	}
@@ -124,4 +124,20 @@ func (r *run) announce(p *plan.Plan) {
 		e.Bytes += p.Gains[i].Item.Ident.Size
 	}
 	r.emit(e)
+}
+
+// where says in words on which side something is.
+func where(s plan.Side) string {
+	if s == plan.Local {
+		return "here"
+	}
+	return "on the server"
+}
+
+// who says in words which side does something.
+func who(s plan.Side) string {
+	if s == plan.Local {
+		return "the maildir"
+	}
+	return "the server"
 }

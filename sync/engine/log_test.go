@@ -28,10 +28,10 @@ func TestLogTellsWhy(t *testing.T) {
 		want   string
 		digest bool // the line names the message
 	}{
-		"came":    {func(w *world) { w.remote.Deliver("INBOX", letter(50), mail.FlagSet{}, day) }, nil, "copied local INBOX>: new on the remote side", true},
+		"came":    {func(w *world) { w.remote.Deliver("INBOX", letter(50), mail.FlagSet{}, day) }, nil, "copied local INBOX>: new on the server", true},
 		"changed": {func(w *world) { w.remote.SetFlags("INBOX", find(w.remote, "INBOX", 1), mail.NewFlagSet(mail.Seen)) }, nil, `flagged local INBOX>: +\Seen`, true},
 		"moved":   {func(w *world) { w.remote.Move("INBOX", find(w.remote, "INBOX", 1), "Work", false) }, nil, "moved local INBOX>Work: to Work", true},
-		"went":    {func(w *world) { w.remote.Expunge("INBOX", find(w.remote, "INBOX", 1)) }, nil, "deleted local INBOX>: deleted on the remote side", true},
+		"went":    {func(w *world) { w.remote.Expunge("INBOX", find(w.remote, "INBOX", 1)) }, nil, "deleted local INBOX>: deleted on the server", true},
 		"went on both sides": {func(w *world) {
 			w.remote.Expunge("INBOX", find(w.remote, "INBOX", 1))
 			w.local.Expunge("INBOX", find(w.local, "INBOX", 1))
@@ -40,7 +40,7 @@ func TestLogTellsWhy(t *testing.T) {
 			for i := range 12 {
 				w.local.Expunge("INBOX", find(w.local, "INBOX", i))
 			}
-		}, nil, "held local INBOX>: deleted, or its flags lost, on the local side: more at once than the guard lets pass", true},
+		}, nil, "held local INBOX>: deleted, or its flags lost, here: more at once than the guard lets pass", true},
 		"vanished": {func(w *world) { w.local.DeleteBox("Work") }, nil, "held local Work>: the mailbox is gone on the local side; it is left as it is on the other", false},
 		"pending": {func(w *world) {
 			w.remote.Break("INBOX", w.remote.Deliver("INBOX", letter(51), mail.FlagSet{}, day), errors.New("internal error"))
@@ -90,7 +90,7 @@ func TestLogOfHeldThatIsDecided(t *testing.T) {
 		w.run(t, func(o *engine.Options) { o.Accept, o.Reject = accept, !accept })
 		want := "copied local INBOX>: its deletion on the local side was rejected"
 		if accept {
-			want = "deleted remote INBOX>: deleted on the local side, held, and accepted"
+			want = "deleted remote INBOX>: deleted here, held, and accepted"
 		}
 		need(t, strings.Count(w.logged(n), want) == 12, "logged:\n%s", w.logged(n))
 	}

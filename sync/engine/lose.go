@@ -191,7 +191,7 @@ func (r *run) lost(ctx context.Context, list []plan.Loss, out []plan.Outcome) er
 		st.Release = append(st.Release, row.ID)
 		r.dropped[row.ID] = true
 		accepted := r.passed[row.ID]
-		why := fmt.Sprintf("deleted on the %s side", l.Side.Other())
+		why := "deleted " + where(l.Side.Other())
 		if accepted {
 			why += ", held, and accepted"
 		}
@@ -237,7 +237,7 @@ func (r *run) keep(ctx context.Context, losses []plan.Loss) ([]plan.Loss, error)
 		}
 		row := r.rows[l.Row]
 		item.Date = row.Date
-		what := Kept{Side: s, Mailbox: r.name(s, l.At.Box), Item: item, Why: fmt.Sprintf("deleted on the %s side", s.Other())}
+		what := Kept{Side: s, Mailbox: r.name(s, l.At.Box), Item: item, Why: "deleted " + where(s.Other())}
 		want := row.Ident[s]
 		if s == plan.Remote {
 			want = mail.Identity{} // what the server gives is what it deletes

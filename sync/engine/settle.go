@@ -180,7 +180,7 @@ func (r *run) takeHeld(st *plan.Settlement) {
 		if was, ok := r.held[id]; !ok || was.Side != h.Side || was.Box != h.Box {
 			st.Hold = append(st.Hold, h)
 			r.log(logHeld, Event{Side: h.Side, Mailbox: r.name(h.Side, h.Box), Row: id,
-				Text: fmt.Sprintf("deleted, or its flags lost, on the %s side: more at once than the guard lets pass", h.Side)})
+				Text: fmt.Sprintf("deleted, or its flags lost, %s: more at once than the guard lets pass", where(h.Side))})
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(r.held)) {
