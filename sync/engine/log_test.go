@@ -41,14 +41,14 @@ func TestLogTellsWhy(t *testing.T) {
 				w.local.Expunge("INBOX", find(w.local, "INBOX", i))
 			}
 		}, nil, "held local INBOX>: deleted, or its flags lost, here: more at once than the guard lets pass", true},
-		"vanished": {func(w *world) { w.local.DeleteBox("Work") }, nil, "held local Work>: the mailbox is gone on the local side; it is left as it is on the other", false},
+		"vanished": {func(w *world) { w.local.DeleteBox("Work") }, nil, "held local Work>: the mailbox is gone here; it is left as it is on the server", false},
 		"pending": {func(w *world) {
 			w.remote.Break("INBOX", w.remote.Deliver("INBOX", letter(51), mail.FlagSet{}, day), errors.New("internal error"))
-		}, nil, "pending remote INBOX>: error: message 21 in INBOX on the remote side cannot be read: it is tried again at the next run", false},
+		}, nil, "pending remote INBOX>: error: message 21 in INBOX cannot be read on the server: it is tried again at the next run", false},
 		"declined": {func(w *world) {
 			w.remote.Traits.Permits = func(f mail.Flag) bool { return f[0] == '\\' }
 			w.local.SetFlags("INBOX", find(w.local, "INBOX", 1), mail.NewFlagSet("$Work"))
-		}, nil, "declined remote INBOX>: the remote side does not store flags", false},
+		}, nil, "declined remote INBOX>: the server does not store flags", false},
 		"another mode": {nil, func(o *engine.Options) { o.Bound = "me@elsewhere" },
 			"noted local >: the account now names another server or user: nothing is deleted, both sides are joined", false},
 	} {
