@@ -115,10 +115,11 @@ func (e *exactReader) Read(p []byte) (int, error) {
 	}
 	n, err := e.r.Read(p)
 	e.left -= int64(n)
-	if err == io.EOF && e.left > 0 {
-		err = fmt.Errorf("%s: %w", e.path, mail.ErrShort)
-	} else if err == io.EOF {
-		err = nil
+	switch {
+	case err == io.EOF && e.left > 0:
+		return n, fmt.Errorf("%s: %w", e.path, mail.ErrShort)
+	case err == io.EOF:
+		return n, nil
 	}
-	return n, err
+	return n, localFault(mail.GradeMessage, err)
 }

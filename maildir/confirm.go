@@ -2,9 +2,12 @@ package maildir
 
 import (
 	"context"
+	"errors"
 	"io"
 	"maps"
 	"slices"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/sync/plan"
@@ -68,6 +71,9 @@ func (c *confirmer) look() error {
 	}
 	for name, was := range c.m.tree {
 		now := w.found[name]
+		if now != nil && now.fault != nil {
+			return now.fault
+		}
 		if bound[name] && !was.container && (now == nil || now.container || now.marks.inode != was.marks.inode) {
 			c.doubt() // removed, renamed or replaced meanwhile
 			return nil
@@ -88,6 +94,17 @@ func (c *confirmer) look() error {
 // doubt makes nothing sure.
 func (c *confirmer) doubt() { clear(c.sure) }
 
+// hidden is what an error of a directory or file means: nothing is sure. An
+// error of the disk is told; what was renamed or removed in this moment, or
+// changed while it was read, needs no telling.
+func (c *confirmer) hidden(err error) error {
+	c.doubt()
+	if errno := unix.Errno(0); c.ctx.Err() == nil && errors.As(err, &errno) && !vanished(err) {
+		return localFault(mail.GradeMailbox, err)
+	}
+	return c.ctx.Err()
+}
+
 // mailbox looks for the gone messages in one mailbox, as it is now.
 func (c *confirmer) mailbox(b *mailbox, bound bool) error {
 	was := c.m.tree[b.name] // nil for one that has just come
@@ -96,14 +113,12 @@ func (c *confirmer) mailbox(b *mailbox, bound bool) error {
 	}
 	f, err := c.m.open(b)
 	if err != nil {
-		c.doubt()
-		return c.ctx.Err()
+		return c.hidden(err)
 	}
 	defer f.close()
 	l, err := f.relist(c.ctx)
 	if err != nil {
-		c.doubt()
-		return c.ctx.Err()
+		return c.hidden(err)
 	}
 	if !l.complete {
 		c.doubt()
@@ -166,8 +181,7 @@ func (b *mailbox) knew(key string, now *listing) bool {
 func (c *confirmer) compare(f *folder, e entry, outside bool) error {
 	file, st, err := f.part(e.inNew).read(e.name)
 	if err != nil {
-		c.doubt() // renamed or removed in this moment: it may be any of them
-		return c.ctx.Err()
+		return c.hidden(err) // it may be any of them
 	}
 	defer file.Close()
 	var full mail.Identity
@@ -189,8 +203,7 @@ func (c *confirmer) compare(f *folder, e entry, outside bool) error {
 				return err
 			}
 			if full, err = c.m.identify(c.ctx, file, st); err != nil {
-				c.doubt()
-				return c.ctx.Err()
+				return c.hidden(err)
 			}
 		}
 		switch {

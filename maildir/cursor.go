@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/sync/plan"
 )
 
@@ -39,7 +40,7 @@ func (k mark) before(t time.Time) bool {
 func (m *Maildir) marks(top *dir) (k marks, err error) {
 	st, err := top.self()
 	if err != nil {
-		return k, err
+		return k, localFault(mail.GradeMailbox, err)
 	}
 	k.inode, k.local = st.ino, m.local(top, st.dev)
 	for _, part := range []struct {
@@ -48,7 +49,7 @@ func (m *Maildir) marks(top *dir) (k marks, err error) {
 	}{{"cur", &k.cur}, {"new", &k.new}, {keywordsFile, &k.keywords}} {
 		st, err := top.stat(part.name)
 		if err != nil && !gone(err) {
-			return k, err
+			return k, localFault(mail.GradeMailbox, err)
 		}
 		if err == nil {
 			*part.into = newMark(st)

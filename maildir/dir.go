@@ -123,6 +123,10 @@ func (d *dir) openFile(name string, flags int, mode uint32) (*handle, error) {
 	return &handle{os: os.NewFile(uintptr(fd), d.path+"/"+name), seam: d.seam}, nil
 }
 
+// errNotRegular is the error of a directory, a pipe or the like that lies
+// where a file should.
+var errNotRegular = errors.New("not a regular file")
+
 // read opens a regular file for reading. It does not wait for the other end
 // of a pipe that somebody put there.
 func (d *dir) read(name string) (*handle, stat, error) {
@@ -132,7 +136,7 @@ func (d *dir) read(name string) (*handle, stat, error) {
 	}
 	st, err := f.stat()
 	if err == nil && !st.regular() {
-		err = &os.PathError{Op: "open", Path: f.Name(), Err: errors.New("not a regular file")}
+		err = &os.PathError{Op: "open", Path: f.Name(), Err: errNotRegular}
 	}
 	if err != nil {
 		f.Close()

@@ -129,8 +129,8 @@ func (m *Maildir) makeLevel(parent *dir, forms [2]component) (*dir, string, erro
 		made := err == nil
 		if err != nil && !errors.Is(err, unix.EEXIST) {
 			last = err
-			if errors.Is(err, unix.EILSEQ) || errors.Is(err, unix.EINVAL) {
-				continue // not a name for this file system
+			if badName(err) {
+				continue
 			}
 			break
 		}
@@ -142,14 +142,17 @@ func (m *Maildir) makeLevel(parent *dir, forms [2]component) (*dir, string, erro
 			_ = parent.rmdir(c.disk)
 		}
 		last = err
+		if !errors.As(err, new(taken)) {
+			break
+		}
 	}
 	return nil, "", last
 }
 
 // finishLevel writes down a name that was cut, and makes the directory last.
 func (m *Maildir) finishLevel(parent, d *dir, c component, made bool) error {
-	var err error
-	if c.whole != "" && d.whole(c.disk) != c.whole {
+	was, err := d.whole(c.disk)
+	if err == nil && was != c.whole {
 		err = m.writeName(d, c.whole)
 	}
 	if err == nil && made {
@@ -184,7 +187,15 @@ func (m *Maildir) openExact(parent *dir, c component) (*dir, error) {
 			return parent.sub(c.disk)
 		}
 	}
-	return nil, fmt.Errorf("%s has something else under the name %s", parent.path, c.disk)
+	return nil, taken{parent.path, c.disk}
+}
+
+// taken is the error of a name that something else in the directory has, as
+// far as the file system tells.
+type taken struct{ path, name string }
+
+func (t taken) Error() string {
+	return fmt.Sprintf("%s has something else under the name %s", t.path, t.name)
 }
 
 // Rename gives a mailbox and all below it another name.
@@ -318,9 +329,15 @@ func (m *Maildir) renameDir(source *dir, disk string, target *dir, forms [2]comp
 			return c.disk, nil
 		}
 		last = err
+		if !errors.Is(err, unix.EEXIST) && !badName(err) {
+			break // another name would not help
+		}
 	}
 	return "", last
 }
+
+// badName tells whether the file system refuses a name for what it is.
+func badName(err error) bool { return errors.Is(err, unix.EILSEQ) || errors.Is(err, unix.EINVAL) }
 
 func (m *Maildir) nameInside(parent *dir, disk, whole string) error {
 	d, err := parent.sub(disk)

@@ -10,6 +10,8 @@ import (
 
 	oracle "github.com/emersion/go-maildir"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/sync/engine"
 	"github.com/godwit-mail/godwit/sync/plan"
@@ -275,11 +277,15 @@ func TestUnreadable(t *testing.T) {
 	fx := newFixture(t, Options{})
 	fx.make(mail.Inbox, "A", "A/B", "C")
 	w := &walker{m: fx.Maildir, ctx: t.Context(), found: map[mail.MailboxName]*mailbox{}, known: []mail.MailboxName{"A", "A/B", "C"}}
-	if !w.unreadable(&mailbox{name: "A", path: []string{"A"}}, os.ErrPermission) {
+	if any, err := w.unreadable(&mailbox{name: "A", path: []string{"A"}}, os.ErrPermission); !any || err != nil {
 		t.Error("a known mailbox is passed over")
 	}
-	if w.unreadable(&mailbox{name: "lost+found", path: []string{"lost+found"}}, os.ErrPermission) {
+	lost := &mailbox{name: "lost+found", path: []string{"lost+found"}}
+	if any, err := w.unreadable(lost, os.ErrPermission); any || err != nil {
 		t.Error("an unknown directory is taken for a mailbox")
+	}
+	if _, err := w.unreadable(lost, unix.EIO); err == nil {
+		t.Error("what the disk hides is passed over")
 	}
 	if len(w.found) != 2 || w.found["A"].fault == nil || w.found["A/B"].fault == nil {
 		t.Errorf("%v", w.found)

@@ -60,7 +60,7 @@ func (m *Maildir) Scan(ctx context.Context, box mail.BoxID, _ plan.Since, yield 
 		}
 		item, ok, err := f.item(ctx, e, words)
 		if err != nil && !errors.As(err, new(restless)) {
-			return plan.Scanned{}, err
+			return plan.Scanned{}, localFault(mail.GradeMailbox, err)
 		}
 		if !ok {
 			// It went while we looked, or it would not stand still: either

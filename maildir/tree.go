@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -107,7 +108,11 @@ func (w *walker) addInbox() error {
 	if w.inbox, err = d.self(); err != nil {
 		return localFault(mail.GradeAccount, err)
 	}
-	if d.hasDir("cur") {
+	has, err := d.holds("cur")
+	if err != nil {
+		return localFault(mail.GradeAccount, err)
+	}
+	if has {
 		b := &mailbox{name: mail.Inbox, elsewhere: true}
 		b.marks, b.fault = w.m.marks(d)
 		w.found[mail.Inbox] = b
@@ -173,12 +178,15 @@ func (w *walker) child(parent *dir, disk string, path, levels []string) (any boo
 	var whole string
 	if err == nil {
 		defer d.close()
-		whole = d.whole(disk)
+		whole, err = d.whole(disk)
 	}
 	raw, ok := w.m.names.decodeLevel(disk, whole)
 	if !ok {
 		if err == nil && d.hasDir("cur") {
 			w.strange = append(w.strange, d.path)
+		}
+		if err != nil && isShort(disk) {
+			return false, err // it may be a mailbox: nobody can tell which
 		}
 		return false, nil
 	}
@@ -186,7 +194,7 @@ func (w *walker) child(parent *dir, disk string, path, levels []string) (any boo
 	levels = append(slices.Clone(levels), raw)
 	b := &mailbox{name: mail.NewMailboxName(levels...), path: path}
 	if err != nil {
-		return w.unreadable(b, err), nil
+		return w.unreadable(b, err)
 	}
 	st, err := d.self()
 	if err != nil {
@@ -195,7 +203,10 @@ func (w *walker) child(parent *dir, disk string, path, levels []string) (any boo
 	if w.inbox.ino != 0 && st.ino == w.inbox.ino && st.dev == w.inbox.dev {
 		return false, nil // listed already, as INBOX
 	}
-	has := d.hasDir("cur")
+	has, err := d.holds("cur")
+	if err != nil {
+		return w.unreadable(b, err)
+	}
 	if has && b.name == mail.Inbox && w.m.opt.Inbox != "" {
 		has, w.strange = false, append(w.strange, d.path)
 	}
@@ -208,7 +219,7 @@ func (w *walker) child(parent *dir, disk string, path, levels []string) (any boo
 		if w.ctx.Err() != nil {
 			return false, err
 		}
-		return w.unreadable(b, err), nil
+		return w.unreadable(b, err)
 	}
 	if !has && inside {
 		b.container = true
@@ -222,10 +233,22 @@ func vanished(err error) bool {
 	return gone(err) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
 }
 
+// holds tells whether name is a directory in d. Unlike hasDir it does not
+// take an error of the disk for a no.
+func (d *dir) holds(name string) (bool, error) {
+	st, err := d.stat(name)
+	if vanished(err) {
+		return false, nil
+	}
+	return err == nil && st.dir(), err
+}
+
 // unreadable lists a mailbox that could not be looked into, with all that the
 // index knows below it, so that nobody takes them for removed. A directory
-// that the index does not know (lost+found) is passed over.
-func (w *walker) unreadable(b *mailbox, err error) (any bool) {
+// that the index does not know is passed over if it is not ours to read
+// (lost+found); any other error says that the disk hides something, perhaps a
+// mailbox under a new name: it is returned.
+func (w *walker) unreadable(b *mailbox, err error) (any bool, _ error) {
 	fault := localFault(mail.GradeMailbox, err)
 	for _, name := range w.known {
 		if name == b.name || name.Within(b.name) && w.found[name] == nil {
@@ -233,10 +256,14 @@ func (w *walker) unreadable(b *mailbox, err error) (any bool) {
 			any = true
 		}
 	}
-	if !any {
-		w.strange = append(w.strange, w.m.opt.Root+"/"+strings.Join(b.path, "/"))
+	if any {
+		return true, nil
 	}
-	return any
+	if !errors.Is(err, fs.ErrPermission) {
+		return false, err
+	}
+	w.strange = append(w.strange, w.m.opt.Root+"/"+strings.Join(b.path, "/"))
+	return false, nil
 }
 
 // add lists a mailbox, unless another directory has its name: a second
@@ -266,7 +293,11 @@ func (m *Maildir) plain(b *mailbox) bool {
 
 // plusPlus visits the directories of a Maildir++.
 func (w *walker) plusPlus(root *dir) error {
-	if w.m.opt.Inbox == "" && root.hasDir("cur") {
+	has, err := root.holds("cur")
+	if err != nil {
+		return err
+	}
+	if w.m.opt.Inbox == "" && has {
 		b := &mailbox{name: mail.Inbox}
 		b.marks, b.fault = w.m.marks(root)
 		w.found[mail.Inbox] = b
@@ -280,54 +311,63 @@ func (w *walker) plusPlus(root *dir) error {
 			return err
 		}
 		if strings.HasPrefix(e.name, ".") && root.isDir(e) {
-			w.folder(root, e.name)
+			if err := w.folder(root, e.name); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
 // folder visits one directory of a Maildir++.
-func (w *walker) folder(root *dir, disk string) {
+func (w *walker) folder(root *dir, disk string) error {
 	d, err := root.sub(disk)
 	if vanished(err) {
-		return
+		return nil
 	}
 	var whole string
 	if err == nil {
 		defer d.close()
-		if !d.hasDir("cur") {
-			return
+		var has bool
+		if has, err = d.holds("cur"); err == nil && !has {
+			return nil
 		}
-		whole = d.whole(disk)
+	}
+	if err == nil {
+		whole, err = d.whole(disk)
 	}
 	levels, ok := w.m.names.decodePlusPlus(disk, whole)
 	name := mail.NewMailboxName(levels...)
 	if !ok || name == mail.Inbox {
+		if err != nil && isShort(disk) {
+			return err // it may be a mailbox: nobody can tell which
+		}
 		w.strange = append(w.strange, root.path+"/"+disk)
-		return
+		return nil
 	}
 	b := &mailbox{name: name, path: []string{disk}}
 	if err != nil {
-		w.unreadable(b, err)
-		return
+		_, err := w.unreadable(b, err)
+		return err
 	}
 	b.marks, b.fault = w.m.marks(d)
 	w.add(b)
+	return nil
 }
 
-// whole reads the name of a directory whose name was cut.
-func (d *dir) whole(disk string) string {
+// whole reads the name of a directory whose name was cut; "" if it has none.
+func (d *dir) whole(disk string) (string, error) {
 	if !isShort(disk) {
-		return ""
+		return "", nil
 	}
 	f, _, err := d.read(nameFile)
+	if vanished(err) || errors.Is(err, errNotRegular) {
+		return "", nil
+	}
 	if err != nil {
-		return ""
+		return "", err
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, 1<<20))
-	if err != nil {
-		return ""
-	}
-	return string(text)
+	return string(text), err
 }
