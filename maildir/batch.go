@@ -64,13 +64,14 @@ func (m *Maildir) Put(ctx context.Context, box mail.BoxID) (Batch, error) {
 	}
 	if !m.cleaned[b.name] {
 		m.cleaned[b.name] = true
-		m.clean(tmp)
+		m.clean(tmp, staleTmp)
 	}
 	return &batch{m: m, f: f, tmp: tmp, buf: make([]byte, 64<<10)}, nil
 }
 
-// clean removes what earlier runs left in tmp. It does not matter if it fails.
-func (m *Maildir) clean(tmp *dir) {
+// clean removes what earlier runs left in tmp and is older than that. It does
+// not matter if it fails.
+func (m *Maildir) clean(tmp *dir, than time.Duration) {
 	list, err := tmp.entries(&m.scratch)
 	if err != nil {
 		return
@@ -80,7 +81,7 @@ func (m *Maildir) clean(tmp *dir) {
 			continue
 		}
 		// Not the time of modification, which is that of the message.
-		if st, err := tmp.stat(e.name); err == nil && st.regular() && m.opt.Clock().Sub(st.ctime) > staleTmp {
+		if st, err := tmp.stat(e.name); err == nil && st.regular() && m.opt.Clock().Sub(st.ctime) >= than {
 			_ = tmp.unlink(e.name)
 		}
 	}

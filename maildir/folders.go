@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -424,8 +425,9 @@ func (m *Maildir) removable(ctx context.Context, top *dir) (ours []string, err e
 	return ours, ctx.Err()
 }
 
-// emptyPart makes sure that cur, new or tmp is empty. Leftovers of old runs
-// are removed from tmp.
+// emptyPart makes sure that cur, new or tmp is empty. What runs that died left
+// in tmp goes, however young: they had never delivered it, and this run is
+// done with the mailbox.
 func (m *Maildir) emptyPart(top *dir, name string) error {
 	d, err := top.sub(name)
 	if err != nil {
@@ -433,7 +435,7 @@ func (m *Maildir) emptyPart(top *dir, name string) error {
 	}
 	defer d.close()
 	if name == "tmp" {
-		m.clean(d)
+		m.clean(d, math.MinInt64)
 	}
 	list, err := d.entries(&m.scratch)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	oracle "github.com/emersion/go-maildir"
 
@@ -129,6 +130,7 @@ func TestRemove(t *testing.T) {
 		{name: "message in cur", prep: func(fx *fixture) { fx.write("x", "A", "cur", "1.a:2,S") }, want: "not empty"},
 		{name: "message in new", prep: func(fx *fixture) { fx.write("x", "A", "new", "1.a") }, want: "not empty"},
 		{name: "delivery in tmp", prep: func(fx *fixture) { fx.write("x", "A", "tmp", "1.a") }, want: "not empty"},
+		{name: "what a dead run left in tmp", prep: func(fx *fixture) { fx.write("x", "A", "tmp", uniqueKey(time.Now())) }},
 		{name: "hidden file", prep: func(fx *fixture) { fx.write("x", "A", "cur", ".nfs0001") }, want: "not empty"},
 		{name: "mbsync's state", prep: func(fx *fixture) { fx.write("x", "A", ".mbsyncstate") }, want: ".mbsyncstate is not godwit's"},
 		{name: "mailbox below", prep: func(fx *fixture) { fx.make("A/B") }, want: "below it"},
