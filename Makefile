@@ -2,11 +2,16 @@
 # make demo    a server with sample mail, synced both ways; the Maildir stays in ./demo-mail
 # make test    everything that a change must pass
 # make fuzz    longer fuzzing: make fuzz FUZZTIME=10m
+# make soak    accounts that live on while runs are killed and cut, held against
+#              a model: make soak SEEDS=400 FIRST=1000 ROUNDS=20
 
 GO ?= go
 FUZZTIME ?= 1m
+SEEDS ?= 40
+FIRST ?= 0
+ROUNDS ?= 12
 
-.PHONY: build demo test packages lint arrows unit fuzz-short fuzz clean
+.PHONY: build demo test packages lint arrows unit fuzz-short fuzz soak clean
 
 build:
 	$(GO) build -o godwit ./cmd/godwit
@@ -38,6 +43,11 @@ fuzz-short:
 
 fuzz:
 	.ci/fuzz $(FUZZTIME)
+
+# In memory a life takes milliseconds: fifty for each against a real server.
+soak: packages
+	$(GO) test -count=1 -timeout 0 ./sync/engine -run Torture -seeds $$(($(SEEDS) * 50)) -first $$(($(FIRST) * 50))
+	$(GO) test -count=1 -timeout 0 -v ./cmd/godwit/soak -seeds $(SEEDS) -first $(FIRST) -rounds $(ROUNDS)
 
 clean:
 	rm -rf godwit demo-mail

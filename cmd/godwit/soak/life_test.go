@@ -438,7 +438,7 @@ func (x *soak) rename(s plan.Side) error {
 		c.want = to + c.want[len(from):]
 		c.name[s], c.changed = c.want, true
 		x.remember(c.want)
-		if len(x.in(c)) == 0 {
+		if len(x.in(c)) == 0 || x.running {
 			c.known[s.Other()] = false
 		}
 	}

@@ -64,13 +64,13 @@ type message struct {
 func (m *message) String() string { return fmt.Sprintf("%d in %q", m.n, m.box.want) }
 
 // write makes a new letter, of one of the kinds that tell synchronisers apart:
-// without Message-ID, with the same one as others, with the same header as
-// others, without a final newline, with 8-bit bytes, large.
+// without Message-ID, with the same one as others, with nothing but the Date of
+// its own in the header, without a final newline, with 8-bit bytes, large.
 func write(n int, rng *rand.Rand) *letter {
 	l := &letter{n: n, date: time.Date(2026, 2, 1, 8, 0, n%60, 0, time.UTC).Add(time.Duration(n) * time.Hour)}
 	var b strings.Builder
 	same := rng.IntN(8) == 0
-	b.WriteString("From: Ada <ada@example.org>\nTo: ben@example.org\nDate: Mon, 2 Mar 2026 10:00:00 +0000\n")
+	fmt.Fprintf(&b, "From: Ada <ada@example.org>\nTo: ben@example.org\nDate: Mon, 2 Mar 2026 %02d:%02d:%02d +0000\n", n/3600%24, n/60%60, n%60)
 	switch kind := rng.IntN(10); {
 	case same || kind == 0:
 	case kind == 1:

@@ -2,7 +2,9 @@ package soak
 
 import (
 	"errors"
+	"fmt"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -28,6 +30,7 @@ type proxy struct {
 	open   map[*link]bool
 	cut    bool // nothing gets through any more
 	busy   sync.WaitGroup
+	record *os.File // what passes is written there, unless it is nil
 }
 
 // A tripwire is what happens after n bytes of one direction.
@@ -97,6 +100,7 @@ func (l *link) pump(from, to net.Conn, direction int) {
 	buf := make([]byte, 16<<10)
 	for {
 		n, err := from.Read(buf)
+		l.p.note(l, direction, buf[:n])
 		if !l.pass(to, buf[:n], direction) || err != nil {
 			break
 		}
@@ -134,6 +138,14 @@ func (l *link) pass(to net.Conn, data []byte, direction int) bool {
 		if ended && direction == up {
 			return false
 		}
+	}
+}
+
+func (p *proxy) note(l *link, direction int, data []byte) {
+	if p.record != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		fmt.Fprintf(p.record, "-- %s %s\n%s\n", l.client.RemoteAddr(), [2]string{"up", "down"}[direction], data)
 	}
 }
 

@@ -38,6 +38,9 @@ func (x *soak) run(wires []*tripwire, during func(p *exec.Cmd), args ...string) 
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	x.proxy.arm(wires...)
+	if x.proxy.record != nil {
+		fmt.Fprintf(x.proxy.record, "== round %d, run %d\n", x.now, x.count.runs)
+	}
 	began := time.Now()
 	x.must(cmd.Start())
 	if during != nil {
@@ -202,12 +205,15 @@ func (x *soak) disturbed() {
 		x.tell("(at byte %d %s)", w.n, [2]string{"up", "down"}[w.direction])
 	}
 	x.tell("(disturbance %d)", kind)
+	x.unsettled()
+	x.running = true
 	x.run(wires, func(p *exec.Cmd) {
 		started <- p
 		if after >= 0 {
 			x.killAfter(p, after)
 		}
 	})
+	x.running = false
 	x.must(x.broken)
 	x.unsettled()
 	x.sound()

@@ -23,10 +23,10 @@ import (
 )
 
 var (
-	seeds  = flag.Int("seeds", 3, "how many lives")
+	seeds  = flag.Int("seeds", len(shapes), "how many lives")
 	first  = flag.Int("first", 0, "the seed of the first")
-	rounds = flag.Int("rounds", 4, "how many clean syncs each has")
-	keep   = flag.String("keep", "", "a directory where what the accounts leave is kept")
+	rounds = flag.Int("rounds", 3, "how many clean syncs each has")
+	keep   = flag.String("keep", "", "a directory where what the accounts leave is kept, and a record of what passed on the wire")
 )
 
 // binary is the godwit under test, built once.
@@ -128,6 +128,7 @@ type soak struct {
 	freed    []mail.MailboxName // names that mailboxes had in earlier rounds
 	freeing  []mail.MailboxName // and in this one
 	parents  map[mail.MailboxName]bool
+	running  bool       // godwit is
 	broken   error      // of what happened meanwhile
 	mu       sync.Mutex // one thing at a time happens meanwhile
 	count    struct{ runs, killed, cut, meanwhile int }
@@ -155,6 +156,11 @@ func begin(t *testing.T, seed int, sh shape, server *imaptest.Server) *soak {
 	x.reader = &reader{c: server.Client(user), prefix: sh.prefix, separator: sh.sep}
 	x.programs = [2]program{plan.Local: x.mutt, plan.Remote: x.reader}
 	x.proxy = newProxy(t, server.Addr())
+	if *keep != "" {
+		var err error
+		x.proxy.record, err = os.Create(filepath.Join(x.dir, "wire"))
+		x.must(err)
+	}
 	x.configure(user)
 	for i, name := range []mail.MailboxName{"INBOX", "Work", "Work/Deep", "Entwürfe", "Lists", "Drafts", "Trash"} {
 		b := x.box(name, i == 0 || i >= 5)
