@@ -79,7 +79,8 @@ func locked(f *os.File) error {
 	return fmt.Errorf("%w (process %d)", ErrLocked, pid)
 }
 
-// Unlock gives the lock up.
+// Unlock gives the lock up. Closing the file alone would not do: a child that
+// was just forked has it open, too, until it runs its program.
 func (l *FileLock) Unlock() error {
-	return errors.Join(l.file.Truncate(0), l.file.Close())
+	return errors.Join(l.file.Truncate(0), syscall.Flock(int(l.file.Fd()), syscall.LOCK_UN), l.file.Close())
 }

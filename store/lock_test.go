@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -99,5 +100,24 @@ func TestLastRun(t *testing.T) {
 	}
 	if _, err := ReadLastRun(dir); err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("a torn file: %v", err)
+	}
+}
+
+// A child that was forked and does not run its program yet has the lock's
+// file open as well.
+func TestUnlockBesideAFork(t *testing.T) {
+	dir := t.TempDir()
+	l := must[*FileLock](t)(Lock(dir))
+	forked := must[int](t)(syscall.Dup(int(l.file.Fd())))
+	defer syscall.Close(forked)
+	if err := l.Unlock(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Lock(dir)
+	if err != nil {
+		t.Fatalf("the lock was given up, and is held: %v", err)
+	}
+	if err := again.Unlock(); err != nil {
+		t.Fatal(err)
 	}
 }
