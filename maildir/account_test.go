@@ -88,7 +88,7 @@ func (a *account) sync() {
 	}
 }
 
-// disk reads the tree with plain means. In layout fs, names without escapes.
+// disk reads the tree with plain means.
 func (a *account) disk() sidetest.Snapshot {
 	a.t.Helper()
 	s := sidetest.Snapshot{}
@@ -100,6 +100,11 @@ func (a *account) disk() sidetest.Snapshot {
 		name, err := filepath.Rel(a.opt.Root, dir)
 		if err != nil {
 			return err
+		}
+		if a.opt.Layout == PlusPlus {
+			if name = strings.ReplaceAll(strings.TrimPrefix(name, "."), ".", "/"); name == "" {
+				name = string(mail.Inbox)
+			}
 		}
 		s[mail.MailboxName(name)], err = messagesIn(dir)
 		return err
@@ -160,9 +165,15 @@ func (a *account) quiet(what string) {
 	}
 }
 
-// path is a path in the tree.
-func (a *account) path(parts ...string) string {
-	return filepath.Join(append([]string{a.opt.Root}, parts...)...)
+// path is a path in a mailbox of the tree; names without escapes.
+func (a *account) path(box string, parts ...string) string {
+	disk := box
+	if a.opt.Layout == PlusPlus {
+		if disk = "." + strings.ReplaceAll(box, "/", "."); box == string(mail.Inbox) {
+			disk = ""
+		}
+	}
+	return filepath.Join(append([]string{a.opt.Root, disk}, parts...)...)
 }
 
 // must fails the test on an error.

@@ -43,13 +43,16 @@ func (d *dir) close() {
 }
 
 // at makes a system call on the entry name.
-func (d *dir) at(op, name string, call func() error) error {
+func (d *dir) at(op, name string, call func() error) error { return d.toward(op, name, "", call) }
+
+// toward is at for a call that has a target, too, which only the seam is told.
+func (d *dir) toward(op, name, target string, call func() error) error {
 	if err := d.entry(op, name); err != nil {
 		return err
 	}
 	path := ""
 	if d.seam != nil {
-		path = d.path + "/" + name
+		path = d.path + "/" + name + target
 	}
 	if err := d.seam.run(op, path, call); err != nil {
 		return &os.PathError{Op: op, Path: d.path + "/" + name, Err: err}
@@ -185,7 +188,7 @@ func (d *dir) setTime(name string, t time.Time) error {
 func (d *dir) rename(name string, to *dir, target string) error {
 	err := to.entry("rename to", target)
 	if err == nil {
-		err = d.at("rename", name, func() error { return renameNew(d.fd, name, to.fd, target) })
+		err = d.toward("rename", name, arrow+to.path+"/"+target, func() error { return renameNew(d.fd, name, to.fd, target) })
 	}
 	if inner := (*os.PathError)(nil); errors.As(err, &inner) {
 		return &os.LinkError{Op: "rename", Old: d.path + "/" + name, New: to.path + "/" + target, Err: inner.Err}

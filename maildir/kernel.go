@@ -12,9 +12,13 @@ import (
 // not. Nil, as it always is outside of tests, costs one comparison a call.
 //
 // The calls: "open", "create", "list", "stat", "read", "write", "truncate",
-// "chmod", "sync" (of a file), "sync directory", "close", "rename", "mkdir",
-// "remove", "set the time of".
+// "chmod", "sync" (of a file), "sync directory", "sync the file system of",
+// "close", "rename" (its path is "FROM -> TO"), "mkdir", "remove", "set the
+// time of".
 type seam func(call, path string, do func() error) error
+
+// arrow stands between the two paths of a rename.
+const arrow = " -> "
 
 // run makes a call, again when a signal interrupts it.
 func (s seam) run(call, path string, do func() error) error {

@@ -106,17 +106,20 @@ func (t *table) encode(flags mail.FlagSet) (flagLetters string, taken mail.FlagS
 	return string(out), mail.NewFlagSet(have...)
 }
 
-// apply changes the letters of a file. Letters that mean nothing stay.
+// apply changes the letters of a file. Letters that mean nothing stay; of a
+// keyword that has several letters, as a table can come to have, all go.
 func (t *table) apply(flagLetters string, add, remove mail.FlagSet) string {
 	drop, _ := t.encode(remove)
 	put, _ := t.encode(add)
-	kept := strings.Map(func(r rune) rune {
-		if r < 0x80 && strings.IndexByte(drop, byte(r)) >= 0 {
-			return -1
+	var kept []byte
+	for i := 0; i < len(flagLetters); i++ {
+		c := flagLetters[i]
+		word := c >= 'a' && c <= 'z' && t.words[c-'a'] != "" && remove.Has(t.words[c-'a'])
+		if !word && strings.IndexByte(drop, c) < 0 {
+			kept = append(kept, c)
 		}
-		return r
-	}, flagLetters)
-	return sortLetters(kept + put)
+	}
+	return sortLetters(string(kept) + put)
 }
 
 // lacks lists the keywords of flags that have no letter.
@@ -438,5 +441,5 @@ func (f *folder) lockIsLeft() bool {
 // replace renames over an existing file. It serves our own files and
 // dovecot-keywords, never a message.
 func (d *dir) replace(name string, to *dir, target string) error {
-	return d.at("rename", name, func() error { return unix.Renameat(d.fd, name, to.fd, target) })
+	return d.toward("rename", name, arrow+to.path+"/"+target, func() error { return unix.Renameat(d.fd, name, to.fd, target) })
 }

@@ -85,7 +85,12 @@ func (d *dir) readMarker(r *plan.Root) error {
 	if err != nil {
 		return err
 	}
-	for line := range strings.Lines(string(text)) {
+	parseMarker(string(text), r)
+	return nil
+}
+
+func parseMarker(text string, r *plan.Root) {
+	for line := range strings.Lines(text) {
 		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 		switch name {
 		case "instance":
@@ -96,7 +101,6 @@ func (d *dir) readMarker(r *plan.Root) error {
 			}
 		}
 	}
-	return nil
 }
 
 // Stamp writes the marker in place, so that it keeps its inode, and makes it
@@ -106,8 +110,11 @@ func (m *Maildir) Stamp(_ context.Context, instance string, runs int64) error {
 	if strings.ContainsAny(instance, "\n\r") || instance == "" {
 		return fmt.Errorf("%q cannot be the name of an instance", instance)
 	}
-	err := m.stamp(fmt.Sprintf("%sinstance %s\nruns %020d\n", markerHead, instance, runs))
-	return localFault(mail.GradeAccount, err)
+	return localFault(mail.GradeAccount, m.stamp(markerText(instance, runs)))
+}
+
+func markerText(instance string, runs int64) string {
+	return fmt.Sprintf("%sinstance %s\nruns %020d\n", markerHead, instance, runs)
 }
 
 func (m *Maildir) stamp(text string) error {
