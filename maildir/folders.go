@@ -416,6 +416,8 @@ func (m *Maildir) removable(ctx context.Context, top *dir) (ours []string, err e
 			if err := m.emptyPart(top, e.name); err != nil {
 				return nil, err
 			}
+		case top.isDir(e) && m.hollow(top, e.name):
+			// What held a mailbox that is gone: it goes with this one.
 		case !top.isDir(e) && (strings.HasPrefix(e.name, "dovecot") || e.name == nameFile || e.name == "maildirfolder"):
 			ours = append(ours, e.name)
 		default:
@@ -423,6 +425,26 @@ func (m *Maildir) removable(ctx context.Context, top *dir) (ours []string, err e
 		}
 	}
 	return ours, ctx.Err()
+}
+
+// hollow tells whether there is nothing in a directory but such directories,
+// and removes them: it takes mail, or whatever else comes, no more than it did.
+func (m *Maildir) hollow(parent *dir, name string) bool {
+	d, err := parent.sub(name)
+	if err != nil {
+		return false
+	}
+	defer d.close()
+	list, err := d.entries(&m.scratch)
+	if err != nil {
+		return false
+	}
+	for _, e := range list {
+		if !d.isDir(e) || !m.hollow(d, e.name) {
+			return false
+		}
+	}
+	return parent.rmdir(name) == nil
 }
 
 // emptyPart makes sure that cur, new or tmp is empty. What runs that died left

@@ -134,6 +134,11 @@ func TestRemove(t *testing.T) {
 		{name: "hidden file", prep: func(fx *fixture) { fx.write("x", "A", "cur", ".nfs0001") }, want: "not empty"},
 		{name: "mbsync's state", prep: func(fx *fixture) { fx.write("x", "A", ".mbsyncstate") }, want: ".mbsyncstate is not godwit's"},
 		{name: "mailbox below", prep: func(fx *fixture) { fx.make("A/B") }, want: "below it"},
+		{name: "empty directories below", prep: func(fx *fixture) {
+			if err := os.MkdirAll(fx.path("A", "B", "C"), 0o700); err != nil {
+				panic(err)
+			}
+		}},
 		{name: "plain directory below", prep: func(fx *fixture) { fx.write("x", "A", "docs", "readme") }, want: "not godwit's"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
