@@ -180,8 +180,9 @@ const renameBox mail.BoxID = -1 << 40
 // sameMailbox completes the evidence for a rename: the mailbox under the new
 // name holds messages that the old one held, by their Refs (and sizes, where
 // both are known). A directory with the old one's inode that holds one of its
-// files is it; on a server at least nine in ten of what is older than the last
-// look must be known, since mailboxes may share a UIDVALIDITY.
+// files is it; on a server most of what is older than the last look must be
+// known, since mailboxes may share a UIDVALIDITY. Not all: a run that died may
+// have looked, and recorded nothing more.
 func (r *run) sameMailbox(ctx context.Context, c plan.Rename) (bool, error) {
 	sizes := map[mail.Ref]int64{}
 	rows, err := r.Index.RowsIn(ctx, c.Box)
@@ -213,7 +214,7 @@ func (r *run) sameMailbox(ctx context.Context, c plan.Rename) (bool, error) {
 	if min(seen, len(sizes)) == 0 {
 		return seen == len(sizes), nil // both empty: nothing can be lost
 	}
-	return same > 0 && same*10 >= (same+strange)*9, nil
+	return same > strange, nil
 }
 
 // takeFolders takes over the folder plan: the records, and what is held.
