@@ -398,6 +398,14 @@ func (x *soak) below(b *box) []*box {
 	return out
 }
 
+// entangled tells whether a mailbox that either side has below b was made or
+// renamed in this round: there is no telling what is to come of both.
+func (x *soak) entangled(b *box) bool {
+	return slices.ContainsFunc(x.boxes, func(c *box) bool {
+		return c.changed && !c.gone && (c.name[0].Within(b.want) || c.name[1].Within(b.want))
+	})
+}
+
 // rename needs an anchor, a message that stays: with none, a new name is
 // nothing but another mailbox.
 func (x *soak) rename(s plan.Side) error {
@@ -450,7 +458,7 @@ func (x *soak) drop(s plan.Side) error {
 		return nil
 	}
 	b := x.pick(func(b *box) bool {
-		return !b.fixed && x.calm(b) && !b.busy && len(x.below(b)) == 0 &&
+		return !b.fixed && x.calm(b) && !b.busy && len(x.below(b)) == 0 && !x.entangled(b) &&
 			!slices.ContainsFunc(x.in(b), func(m *message) bool { return m.touched })
 	})
 	if b == nil || len(x.boxes) < 5 {
