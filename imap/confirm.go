@@ -165,9 +165,10 @@ func (a *Account) absent(ctx context.Context, box mail.BoxID, refs []mail.Ref) (
 		if v := a.view(wire); v.validity == 0 || v.validity != at.validity {
 			return epochFault(wire)
 		}
-		there = nil
 		if at.exists > 0 {
 			there, err = s.present(uids)
+		} else {
+			there, err = s.searchAll()
 		}
 		return err
 	})

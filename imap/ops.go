@@ -160,12 +160,7 @@ func (a *Account) store(ctx context.Context, wire string, g *group) error {
 			}
 		}
 		// OK, and yet not stored: it is refused only if that stays so.
-		for _, set := range uidSets(told.unlike(g.open(), accepted, remove)) {
-			if _, err := s.storeSet(set, accepted, remove, &told); err != nil {
-				return err
-			}
-		}
-		return nil
+		return s.storeAgain(told.unlike(g.open(), accepted, remove), accepted, remove, &told)
 	})
 	if codeOf(err) == goimap.ResponseCodeNoPerm {
 		g.fail(plan.Declined, err)
@@ -190,6 +185,25 @@ func (a *Account) store(ctx context.Context, wire string, g *group) error {
 			o.Accepted = accepted.Intersect(r.flags)
 		}
 	}
+	return nil
+}
+
+// storeAgain stores flags a second time in messages that did not take them.
+// One that no longer answers is gone.
+func (s *session) storeAgain(uids []uint32, add, remove mail.FlagSet, told *table) error {
+	var again table
+	for _, set := range uidSets(slices.Clone(uids)) {
+		if _, err := s.storeSet(set, add, remove, &again); err != nil {
+			return err
+		}
+	}
+	for _, set := range uidSets(again.absent(uids)) {
+		if err := s.fetch(set, metaItems(haveFlags), again.collect); err != nil {
+			return err
+		}
+	}
+	told.drop(func(r *row) bool { return slices.Contains(uids, r.uid) })
+	told.rows, told.sorted = append(told.rows, again.rows...), false
 	return nil
 }
 
@@ -245,6 +259,9 @@ func (a *Account) remove(ctx context.Context, wire string, g *group) error {
 		if !at.writable || !at.perm.storable(mail.NewFlagSet(mail.Deleted)).Has(mail.Deleted) {
 			g.fail(plan.Declined, errReadOnly(wire))
 			return nil
+		}
+		if err := a.prove(s, wire, g); err != nil {
+			return err
 		}
 		left, err = s.expunge(g.open())
 		return err

@@ -70,8 +70,11 @@ func (s *session) look(wire string, since plan.Since) (*look, error) {
 	s.wire.TakeGlobalIDs()
 	switch {
 	case at.exists == 0:
-		l.full, l.complete = true, s.still()
-		return l, nil
+		l.full, l.complete, err = true, s.still(), nil
+		if since.Known > 0 {
+			l.complete, err = s.empty()
+		}
+		return l, err
 	case l.was.modseq > 0 && at.modseq >= l.was.modseq:
 		err = l.delta()
 	default:
@@ -82,6 +85,13 @@ func (s *session) look(wire string, since plan.Since) (*look, error) {
 	}
 	l.rows.global(s.wire.TakeGlobalIDs())
 	return l, nil
+}
+
+// empty tells whether the selected mailbox, which has no messages by its
+// EXISTS, has none by UID SEARCH either: that all are gone takes two answers.
+func (s *session) empty() (bool, error) {
+	uids, err := s.searchAll()
+	return err == nil && len(uids) == 0 && s.still(), err
 }
 
 // everything looks at each message: all of a new one, and the flags only of

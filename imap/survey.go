@@ -32,7 +32,10 @@ func (a *Account) Survey(ctx context.Context, since map[mail.MailboxName]plan.Si
 		a.names.forget()
 		a.refused = nil
 		var err error
-		listed, err = a.list(s)
+		if listed, err = a.list(s); err != nil {
+			return err
+		}
+		listed, err = a.addKnown(s, listed, since)
 		return err
 	})
 	if err != nil {
@@ -95,12 +98,69 @@ func (a *Account) list(s *session) ([]listing, error) {
 	if err := s.statusAll(listed, unknown); err != nil {
 		return nil, err
 	}
+	if !seen[string(mail.Inbox)] {
+		if listed, err = a.addInbox(s, listed); err != nil {
+			return nil, err
+		}
+	}
 	ids := s.wire.TakeMailboxIDs()
 	for i := range listed {
 		listed[i].id = ids[mail.EncodeUTF7(listed[i].wire)]
 	}
-	slices.SortFunc(listed, func(x, y listing) int { return strings.Compare(string(x.name), string(y.name)) })
+	slices.SortFunc(listed, byName)
 	return listed, nil
+}
+
+// addKnown asks for the mailboxes that were there before and are not listed:
+// that one has vanished takes more than a LIST that leaves it out.
+func (a *Account) addKnown(s *session, listed []listing, since map[mail.MailboxName]plan.Since) ([]listing, error) {
+	here := make(map[mail.MailboxName]bool, len(listed))
+	for i := range listed {
+		here[listed[i].name] = true
+	}
+	var asked []listing
+	for name := range since {
+		wire, err := a.names.wire(name)
+		if err == nil && !here[name] && !a.names.isForeign(wire) {
+			asked = append(asked, listing{wire: wire, name: name})
+		}
+	}
+	which := make([]int, len(asked))
+	for i := range which {
+		which[i] = i
+	}
+	if err := s.statusAll(asked, which); err != nil {
+		return nil, err
+	}
+	for _, l := range asked {
+		if l.mark.validity == 0 {
+			continue
+		}
+		if _, err := a.names.learn(l.wire); err == nil {
+			listed = append(listed, l)
+		}
+	}
+	slices.SortFunc(listed, byName)
+	return listed, nil
+}
+
+func byName(x, y listing) int { return strings.Compare(string(x.name), string(y.name)) }
+
+// addInbox adds INBOX, which was not listed, unless it does not exist. It is
+// always there (RFC 3501, section 5.1), whatever LIST leaves out.
+func (a *Account) addInbox(s *session, listed []listing) ([]listing, error) {
+	m, err := s.status(string(mail.Inbox))
+	if codeOf(err) == goimap.ResponseCodeNonExistent {
+		return listed, nil
+	}
+	if err != nil && isLoss(err) {
+		return nil, err
+	}
+	name, err := a.names.learn(string(mail.Inbox))
+	if err != nil {
+		return nil, err
+	}
+	return append(listed, listing{wire: string(mail.Inbox), name: name, mark: m}), nil
 }
 
 // order sorts what was listed, the personal namespace first, so that of two

@@ -60,10 +60,11 @@ func (w *world) clone() *world {
 // run is one run over a connection of its own.
 func (w *world) run(t *testing.T) (*engine.Report, error) {
 	t.Helper()
-	return w.runWith(t, nil)
+	return w.runCtx(t, ctx, nil)
 }
 
-func (w *world) runWith(t *testing.T, change func(*engine.Options)) (*engine.Report, error) {
+// runCtx is a run in a context, with other options if change is not nil.
+func (w *world) runCtx(t *testing.T, ctx context.Context, change func(*engine.Options)) (*engine.Report, error) {
 	t.Helper()
 	w.now = w.now.Add(3 * time.Hour)
 	clock := func() time.Time { return w.now }
@@ -111,6 +112,7 @@ func (w *world) remote() sidetest.Snapshot {
 func (w *world) settle(t *testing.T, runs int) (rep *engine.Report, err error) {
 	t.Helper()
 	w.server.Reset()
+	w.patience = 0
 	for range runs {
 		if rep, err = w.run(t); err == nil && rep.Exit() == 0 {
 			break
@@ -193,6 +195,11 @@ func eventful(t *testing.T, caps string) *world {
 	w.local.Expunge("INBOX", refs[letter(5)])
 	w.local.Expunge("INBOX", refs[letter(6)])
 	w.local.Move("INBOX", refs[letter(7)], "New local", true)
+	for _, m := range w.local.Snapshot()["Work"] {
+		if string(sidetest.Canonical(m.Body)) == letter(53) {
+			w.local.Move("Work", m.Ref, "Lists", true)
+		}
+	}
 	w.server.Deliver("New remote", letter(300), day)
 	return w
 }

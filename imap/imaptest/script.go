@@ -16,6 +16,10 @@ import (
 // stands before it is sent, what stands behind it is not.
 const Drop = "\x00drop\x00"
 
+// Hang, in what a Script answers, ends the answer at that point and leaves the
+// connection open.
+const Hang = "\x00hang\x00"
+
 // ScriptCaps are the capabilities that a Script tells if it names no others:
 // a server with nothing beyond IMAP4rev1.
 const ScriptCaps = "IMAP4rev1"
@@ -184,6 +188,7 @@ func (s *Script) answer(p *Peer, cmd Command) bool {
 // Send sends raw text up to Drop, and returns false when the connection is over.
 func (p *Peer) Send(text string) bool {
 	text, _, drop := strings.Cut(text, Drop)
+	text, _, _ = strings.Cut(text, Hang)
 	if _, err := io.WriteString(p.conn, text); err != nil {
 		return false
 	}

@@ -37,6 +37,7 @@ type command struct {
 	isSelect  bool
 	selection Selection
 	exists    bool
+	restless  bool // EXISTS told two numbers
 }
 
 // need is a set of data items of a FETCH.

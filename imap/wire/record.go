@@ -56,6 +56,18 @@ func (c *Conn) recount(exists bool, n uint64) {
 	}
 }
 
+// selected notes that cmd selected a mailbox. One whose answer told two numbers
+// of messages changed meanwhile, or is not what it is said to be.
+func (c *Conn) selected(cmd *command) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.selection = cmd.selection
+	c.tally.Changes = 0
+	if cmd.restless {
+		c.tally.Changes = 1
+	}
+}
+
 // A Selection is what the library does not tell of the mailbox that was
 // selected last.
 type Selection struct {

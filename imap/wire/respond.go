@@ -109,13 +109,10 @@ func (c *Conn) tagged(tag string, k *cursor) error {
 	}
 	c.status(tag, status, k, cmd)
 	if cmd.isSelect {
-		c.mu.Lock()
-		c.selection = Selection{}
-		if status == "OK" {
-			c.selection = cmd.selection
-			c.tally.Changes = 0
+		if status != "OK" {
+			cmd.selection = Selection{}
 		}
-		c.mu.Unlock()
+		c.selected(cmd)
 	}
 	return nil
 }
@@ -196,10 +193,14 @@ func (c *Conn) numbered(n uint64, ok bool, k *cursor) error {
 		return k.abandon()
 	case name == "EXISTS" && ok:
 		if cmd := c.first(func(cmd *command) bool { return cmd.isSelect }); cmd != nil {
+			cmd.restless = cmd.restless || cmd.exists && uint64(c.Tally().Exists) != n
 			cmd.exists = true
 		}
 		c.recount(true, n)
 	case name == "EXPUNGE" && ok && n > 0:
+		if cmd := c.first(func(cmd *command) bool { return cmd.isSelect && cmd.exists }); cmd != nil {
+			cmd.restless = true
+		}
 		c.recount(false, 1)
 	default:
 		// RECENT is of no use, anything else unknown.
