@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/sync/plan"
@@ -150,12 +151,30 @@ func (r *run) gainOnce(ctx context.Context, gains []plan.Gain) (left []plan.Gain
 		return nil, r.putFailed(ctx, &t, err)
 	}
 	fetchErr := r.side[from].Fetch(ctx, gains[0].From.Box, refs, t.add(ctx))
-	placed, commitErr := t.batch.Commit(context.WithoutCancel(ctx))
+	finish, done := finishing(ctx)
+	placed, commitErr := t.batch.Commit(finish)
+	done()
 	t.batch.Abort()
 	if err := r.placed(ctx, &t, placed); err != nil {
 		return nil, err
 	}
 	return t.rest(ctx, from, to, fetchErr, commitErr)
+}
+
+// grace is how long the step in hand may go on when the run is told to stop.
+const grace = 5 * time.Second
+
+// finishing is a context for what should be brought to its end though ctx
+// ended, and must not wait for a silent server: it ends grace after ctx.
+func finishing(ctx context.Context) (context.Context, func()) {
+	finish, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	timer := time.AfterFunc(1<<62, func() { cancel(context.Cause(ctx)) })
+	stop := context.AfterFunc(ctx, func() { timer.Reset(grace) })
+	return finish, func() {
+		stop()
+		timer.Stop()
+		cancel(nil)
+	}
 }
 
 // recognisable learns enough of messages that go to the server for their
