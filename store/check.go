@@ -41,6 +41,13 @@ var invariants = [...]invariant{
 		FROM message AS m JOIN mailbox_side AS s ON s.mailbox = m.local_box AND s.side = 0 WHERE s.name = ''
 		UNION ALL SELECT 'message ' || m.id || ' lies in remote mailbox ' || s.mailbox
 		FROM message AS m JOIN mailbox_side AS s ON s.mailbox = m.remote_box AND s.side = 1 WHERE s.name = ''`},
+	{"the count of messages bound in a mailbox is right",
+		`SELECT 'mailbox ' || box || ' on side ' || side FROM (
+			SELECT local_box AS box, 0 AS side, count(*) AS n FROM message WHERE local_box IS NOT NULL GROUP BY local_box
+			UNION ALL SELECT remote_box, 1, count(*) FROM message WHERE remote_box IS NOT NULL GROUP BY remote_box
+		) AS c WHERE n <> coalesce((SELECT n FROM bound AS b WHERE b.box = c.box AND b.side = c.side), 0)
+		UNION ALL SELECT 'mailbox ' || box || ' on side ' || side FROM bound AS b WHERE n <> (
+			SELECT count(*) FROM message WHERE (side = 0 AND local_box = b.box) OR (side = 1 AND remote_box = b.box))`},
 	{"a mailbox pair has both its halves",
 		`SELECT 'mailbox ' || id FROM mailbox WHERE (SELECT count(*) FROM mailbox_side WHERE mailbox = id) <> 2`},
 	{"digests have 32 bytes",

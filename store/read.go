@@ -139,23 +139,11 @@ func (s *Store) Boxes(ctx context.Context) ([]plan.BoxRecord, error) {
 }
 
 const selectBoxes = `SELECT m.id, m.role, m.dormant, s.side, s.name, s.epoch, s.object, s.cursor, s.next,
-	s.full_at, s.full_runs, s.no_insert, s.no_flags, s.no_delete, s.missing
-	FROM mailbox AS m JOIN mailbox_side AS s ON s.mailbox = m.id ORDER BY m.id, s.side`
-
-// countQueries are answered from the indexes of places alone.
-var countQueries = [2]string{
-	plan.Local:  "SELECT local_box, count(*) FROM message WHERE local_box IS NOT NULL GROUP BY local_box",
-	plan.Remote: "SELECT remote_box, count(*) FROM message WHERE remote_box IS NOT NULL GROUP BY remote_box",
-}
+	s.full_at, s.full_runs, s.no_insert, s.no_flags, s.no_delete, s.missing, coalesce(c.n, 0)
+	FROM mailbox AS m JOIN mailbox_side AS s ON s.mailbox = m.id
+	LEFT JOIN bound AS c ON c.box = m.id AND c.side = s.side ORDER BY m.id, s.side`
 
 func readBoxes(tx *sqlite.Tx) ([]plan.BoxRecord, error) {
-	var counts [2]map[mail.BoxID]int
-	for _, side := range plan.Sides {
-		counts[side] = map[mail.BoxID]int{}
-		if err := tx.Each(countQueries[side], nil, countInto(counts[side])); err != nil {
-			return nil, err
-		}
-	}
 	var out []plan.BoxRecord
 	err := tx.Each(selectBoxes, nil, func(rows *sql.Rows) error {
 		var b plan.BoxRecord
@@ -163,12 +151,11 @@ func readBoxes(tx *sqlite.Tx) ([]plan.BoxRecord, error) {
 		var side plan.Side
 		var fullAt int64
 		err := rows.Scan((*int64)(&b.ID), (*string)(&b.Role), &b.Dormant, (*uint8)(&side), (*string)(&h.Name), &h.Epoch, &h.ID, (*string)(&h.Cursor), &h.Next,
-			&fullAt, &h.FullRuns, &h.Rights.NoInsert, &h.Rights.NoFlags, &h.Rights.NoDelete, &h.Missing)
+			&fullAt, &h.FullRuns, &h.Rights.NoInsert, &h.Rights.NoFlags, &h.Rights.NoDelete, &h.Missing, &h.Known)
 		if err != nil {
 			return err
 		}
 		h.FullAt = fromMoment(fullAt)
-		h.Known = counts[side][b.ID]
 		if n := len(out); n == 0 || out[n-1].ID != b.ID {
 			out = append(out, b)
 		}

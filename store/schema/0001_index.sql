@@ -119,6 +119,36 @@ CREATE UNIQUE INDEX message_remote ON message (remote_box, remote_epoch, remote_
 -- Those that wait for something are few among many.
 CREATE INDEX message_waiting ON message (state) WHERE state <> 0;
 
+-- How many messages are bound in each mailbox of each side, so that a run that
+-- finds nothing changed need not read an entry for every message. Triggers
+-- keep it; a count of 0 may stay.
+CREATE TABLE bound (
+    box  INTEGER NOT NULL,
+    side INTEGER NOT NULL,
+    n    INTEGER NOT NULL,
+    PRIMARY KEY (box, side)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER bound_insert_local AFTER INSERT ON message WHEN NEW.local_box IS NOT NULL BEGIN
+    INSERT INTO bound VALUES (NEW.local_box, 0, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER bound_insert_remote AFTER INSERT ON message WHEN NEW.remote_box IS NOT NULL BEGIN
+    INSERT INTO bound VALUES (NEW.remote_box, 1, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER bound_delete_local AFTER DELETE ON message WHEN OLD.local_box IS NOT NULL BEGIN
+    UPDATE bound SET n = n - 1 WHERE box = OLD.local_box AND side = 0;
+END;
+CREATE TRIGGER bound_delete_remote AFTER DELETE ON message WHEN OLD.remote_box IS NOT NULL BEGIN
+    UPDATE bound SET n = n - 1 WHERE box = OLD.remote_box AND side = 1;
+END;
+CREATE TRIGGER bound_move_local AFTER UPDATE OF local_box ON message WHEN OLD.local_box IS NOT NEW.local_box BEGIN
+    UPDATE bound SET n = n - 1 WHERE box = OLD.local_box AND side = 0;
+    INSERT INTO bound SELECT NEW.local_box, 0, 1 WHERE NEW.local_box IS NOT NULL ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER bound_move_remote AFTER UPDATE OF remote_box ON message WHEN OLD.remote_box IS NOT NEW.remote_box BEGIN
+    UPDATE bound SET n = n - 1 WHERE box = OLD.remote_box AND side = 1;
+    INSERT INTO bound SELECT NEW.remote_box, 1, 1 WHERE NEW.remote_box IS NOT NULL ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+
 -- Messages that a server would not store twice: told to append a copy, it
 -- named the place of one that it had. Such a message has no place of its own
 -- on that side; the alias says which place stands for it, so that it is not

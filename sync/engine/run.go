@@ -235,8 +235,9 @@ func (r *run) rememberHeld(ctx context.Context) error {
 	for _, d := range declines {
 		r.decline[declineKey{d.Side, d.Box, d.What}] = true
 	}
-	if r.counts, err = r.Index.Counts(ctx); err != nil {
-		return indexFault(err)
+	r.counts = make(map[mail.BoxID]int, len(r.records))
+	for _, b := range r.records {
+		r.counts[b.ID] = max(b.Side[plan.Local].Known, b.Side[plan.Remote].Known)
 	}
 	if r.losses, err = r.Index.Losses(ctx); err != nil {
 		return indexFault(err)
