@@ -32,6 +32,10 @@ func (r *run) resolve(ctx context.Context, in plan.Intent) error {
 	lost := rec == nil || rec.Dormant || !r.there[rec.ID][s] || r.reset[plan.SideBox{Side: s, Box: in.To}] ||
 		in.Epoch != "" && r.survey[s][rec.Side[s].Name].Epoch != "" && r.survey[s][rec.Side[s].Name].Epoch != in.Epoch
 	lost = lost || in.Kind == plan.IntentPut && r.renumbered(s.Other(), in.From.Box, in.FromEpoch)
+	if in.Kind == plan.IntentLate && !lost && r.Clock().Sub(in.At) < lateWindow {
+		r.late = append(r.late, in)
+		return nil
+	}
 	if lost || in.Kind != plan.IntentPut && in.Kind != plan.IntentMove {
 		// Whatever was there is matched by identity, as any other message.
 		return r.settle(ctx, &plan.Settlement{Done: []int64{in.ID}})
@@ -52,7 +56,7 @@ func (r *run) resolve(ctx context.Context, in plan.Intent) error {
 	case plan.FoundThere:
 		return r.bindFound(ctx, in, found)
 	case plan.FoundAbsent:
-		return r.settle(ctx, &plan.Settlement{Done: []int64{in.ID}})
+		return r.expectLate(ctx, in)
 	}
 	r.holdIntent(in)
 	return nil

@@ -93,6 +93,9 @@ type run struct {
 	events  []plan.Event
 	failed  []mail.Identity // messages whose copy failed in this run
 
+	late    []plan.Intent // copies that may still turn up, see late.go
+	doubles []double      // those that have
+
 	placedAt map[plan.Place]bool // where this run's copies lie on the remote side
 }
 

@@ -52,7 +52,7 @@ func (r *run) scanBoth(ctx context.Context) error {
 		}
 	}
 	r.vanishedRows(ctx)
-	return nil
+	return r.findDoubles(ctx)
 }
 
 func (r *run) scanSide(ctx context.Context, s plan.Side, out *sideScan) error {

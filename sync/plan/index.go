@@ -93,6 +93,9 @@ const (
 	IntentCreate                       // create the mailbox To on Side
 	IntentRename                       // rename a mailbox on Side
 	IntentRemove                       // remove the mailbox on Side
+	// IntentLate is no plan but a memory: a copy was sent, not found, and so
+	// sent again. Should the first one turn up after all, it is our own double.
+	IntentLate
 )
 
 // An Intent is written, durably, before an effect that is not idempotent, and
