@@ -25,7 +25,7 @@ func (r *run) apply(ctx context.Context, p *plan.Plan) error {
 	for _, n := range p.Notes {
 		r.noteOf(n)
 	}
-	work := len(p.Binds)+len(p.Drops)+len(p.Gains)+len(p.Flags)+len(p.Moves)+len(p.Losses)+len(r.removes) > 0
+	work := len(p.Binds)+len(p.Drops)+len(p.Gains)+len(p.Flags)+len(p.Moves)+len(p.Losses)+len(r.removes)+len(r.doubles) > 0
 	if work || r.adopt || r.meta[metaMode] != r.Mode || r.meta[metaBound] != r.Bound || r.root != nil && !r.root.Marked {
 		if err := r.stampRoot(ctx); err != nil {
 			return err
@@ -36,7 +36,7 @@ func (r *run) apply(ctx context.Context, p *plan.Plan) error {
 			return err
 		}
 	}
-	steps := []func(context.Context, *plan.Plan) error{r.bind, r.gain, r.flag, r.move, r.lose, r.removeBoxes}
+	steps := []func(context.Context, *plan.Plan) error{r.bind, r.gainSure, r.flag, r.move, r.lose, r.dropDoubles, r.removeBoxes}
 	for i, step := range steps {
 		if err := ctx.Err(); err != nil {
 			return err

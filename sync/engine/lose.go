@@ -118,6 +118,63 @@ func (r *run) confirm(ctx context.Context, losses []plan.Loss) ([]plan.Loss, err
 	return out, nil
 }
 
+// gainSure copies what is to be copied, and is beyond doubt.
+func (r *run) gainSure(ctx context.Context, p *plan.Plan) error {
+	if err := r.confirmRegains(ctx, p); err != nil {
+		return err
+	}
+	return r.gain(ctx, p)
+}
+
+// confirmRegains looks a second time before it copies back a message that was
+// moved on one side and deleted on the other: if it was moved there, too, into
+// a mailbox that was already looked at, the copy would be one too many.
+func (r *run) confirmRegains(ctx context.Context, p *plan.Plan) error {
+	doubted := map[*plan.Row]bool{}
+	for _, s := range plan.Sides {
+		var gone []plan.Gone
+		at := map[plan.Place]*plan.Row{}
+		for _, g := range p.Gains {
+			if g.To != s || g.Why != plan.ReasonMoveBeats || g.Row == nil {
+				continue
+			}
+			row := r.rows[g.Row.ID]
+			if row == nil || row.At[s].IsZero() || row.At[s].IsDisplaced() {
+				continue
+			}
+			if rec := r.record(row.At[s].Box); rec == nil || !r.there[rec.ID][s] {
+				continue
+			}
+			gone = append(gone, plan.Gone{At: row.At[s], Ident: row.Ident[s], Bound: r.boundOn(ctx, s)})
+			at[row.At[s]], doubted[g.Row] = g.Row, true
+		}
+		if len(gone) == 0 {
+			continue
+		}
+		sure, outside, err := r.side[s].Confirm(ctx, gone)
+		if err != nil && (ctx.Err() != nil || mail.GradeOf(err, mail.GradeMailbox) >= mail.GradeAccount) {
+			return err
+		}
+		if err != nil {
+			r.fault(s, "", fmt.Errorf("messages that were moved wait, a second look failed: %w", err), false)
+			continue
+		}
+		for _, place := range append(sure, outside...) {
+			delete(doubted, at[place])
+		}
+	}
+	p.Gains = slices.DeleteFunc(p.Gains, func(g plan.Gain) bool {
+		if g.Row == nil || !doubted[g.Row] {
+			return false
+		}
+		for _, ref := range g.Settle {
+			r.hold(plan.Hold{Ref: ref, Row: g.Row.ID, Why: plan.ReasonUnconfirmed, Text: "something moved while it was looked at"})
+		}
+		return true
+	})
+	return nil
+}
+
 // holdLoss keeps every change that a loss would settle.
 func (r *run) holdLoss(l plan.Loss, why plan.Reason, text string) {
 	for _, ref := range l.Settle {
