@@ -308,7 +308,7 @@ func (r *run) identify(ctx context.Context, key plan.SideBox, refs []mail.Ref, l
 func (r *run) guard(p *plan.Plan) {
 	in := plan.GuardInput{
 		Percent: r.GuardPercent, Counts: r.counts,
-		Recent: map[mail.BoxID]int{}, Roles: map[mail.BoxID]mail.Role{}, Passed: map[int64]bool{}, PassedFlags: map[int64]bool{},
+		Recent: map[mail.BoxID]int{}, Roles: map[mail.BoxID]mail.Role{}, Passed: map[int64]bool{}, PassedFlags: map[int64]bool{}, Held: map[int64]bool{},
 	}
 	day := r.Clock().Add(-guardWindow)
 	for _, l := range r.losses {
@@ -319,11 +319,14 @@ func (r *run) guard(p *plan.Plan) {
 	for i := range r.records {
 		in.Roles[r.records[i].ID] = r.records[i].Role
 	}
-	if r.Accept {
-		flags := r.heldFlags()
-		for row := range r.held {
+	flags := r.heldFlags()
+	for row := range r.held {
+		in.Held[row] = !flags[row]
+		if r.Accept {
 			in.Passed[row], in.PassedFlags[row] = !flags[row], flags[row]
 		}
+	}
+	if r.Accept {
 		r.passed = in.Passed
 	}
 	plan.Guard(p, in)

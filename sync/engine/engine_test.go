@@ -138,6 +138,20 @@ func TestGuardHoldsAndIsAnswered(t *testing.T) {
 		rep = w.run(t)
 		need(t, rep.Exit() == 3 && rep.Held == 40, "the next run: exit %d, held %d", rep.Exit(), rep.Held)
 	}
+	t.Run("mail comes", func(t *testing.T) {
+		w := newWorld()
+		w.fill(t, "INBOX", 0, 4)
+		w.fill(t, "Work", 100, 200)
+		for i := range 4 {
+			w.local.Expunge("INBOX", find(w.local, "INBOX", i))
+		}
+		need(t, w.run(t).Held == 4, "the emptied mailbox is not held")
+		for i := range 2 {
+			w.remote.Deliver("INBOX", letter(900+i), mail.FlagSet{}, day)
+			rep := w.run(t)
+			need(t, rep.Exit() == 3 && rep.Held == 4 && rep.Deleted == [2]int{}, "with new mail: exit %d, held %d, deleted %v", rep.Exit(), rep.Held, rep.Deleted)
+		}
+	})
 	t.Run("accept", func(t *testing.T) {
 		each(t, func(t *testing.T, w *world) {
 			empty(t, w)

@@ -19,6 +19,9 @@ type GuardInput struct {
 	// Passed are rows whose deletion the user accepted, PassedFlags those
 	// whose loss of flags.
 	Passed, PassedFlags map[int64]bool
+	// Held are rows whose deletion is held already: it stays so until the user
+	// speaks, whatever came to the mailbox since and made its share smaller.
+	Held map[int64]bool
 }
 
 // The guard lets small numbers pass whatever their share: deletionsAlways of a
@@ -57,7 +60,7 @@ func Guard(p *Plan, in GuardInput) {
 	}
 	all := tooMany(recent+asked, peak, in.Percent)
 	p.Losses = keepOf(p.Losses, func(l Loss) bool {
-		if !in.guarded(l) || !all && !held[l.At.Box] {
+		if !in.guarded(l) || !all && !held[l.At.Box] && !in.Held[l.Row] {
 			return true
 		}
 		p.holdFor(l.Settle, l.Row, ReasonGuard)
