@@ -47,6 +47,7 @@ fuzz:
 # In memory a life takes milliseconds: fifty for each against a real server.
 soak: packages
 	$(GO) test -count=1 -timeout 0 ./sync/engine -run Torture -seeds $$(($(SEEDS) * 50)) -first $$(($(FIRST) * 50))
+	$(GO) test -count=1 -timeout 0 ./imap -run 'EveryCommand|EveryByte|Silent' -every 1
 	$(GO) test -count=1 -timeout 0 -v ./cmd/godwit/soak -seeds $(SEEDS) -first $(FIRST) -rounds $(ROUNDS)
 
 clean:

@@ -190,7 +190,7 @@ func TestUIDVALIDITYChangesAtEveryCommand(t *testing.T) {
 			t.Parallel()
 			start := eventful(t, caps)
 			want, commands := finished(t, start)
-			for nth := 1; nth <= commands; nth++ {
+			for nth := 1; nth <= commands; nth += 1 + *every/4 {
 				t.Run(fmt.Sprint(nth), func(t *testing.T) {
 					w := start.clone()
 					w.server.Before = func(n int, _ imaptest.Command) string {
@@ -238,7 +238,7 @@ func TestASilentServer(t *testing.T) {
 		{name: "silent", before: imaptest.Hang},
 		{name: "silent in the middle", spoil: func(_ imaptest.Command, answer string) string { return answer[:len(answer)/2] + imaptest.Hang }},
 	} {
-		for nth := 1; nth <= commands; nth++ {
+		for nth := 1; nth <= commands; nth += 1 + *every/4 {
 			disturb(t, start, want, &h, nth)
 		}
 	}
@@ -248,7 +248,7 @@ func TestASilentServer(t *testing.T) {
 func TestCancelledWhileTheServerIsSilent(t *testing.T) {
 	start := eventful(t, fullCaps)
 	want, commands := finished(t, start)
-	for nth := 5; nth <= commands; nth++ {
+	for nth := 5; nth <= commands; nth += 1 + *every/4 {
 		t.Run(fmt.Sprint(nth), func(t *testing.T) {
 			t.Parallel()
 			w := start.clone()

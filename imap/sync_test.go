@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -32,6 +33,8 @@ type world struct {
 	trace  func(dir, line string)
 	// patience is how long a silent server is waited for.
 	patience time.Duration
+	// dialer makes the connections; nil is the ordinary one.
+	dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // keeper remembers how many messages were kept before they were deleted.
@@ -71,7 +74,7 @@ func (w *world) runCtx(t *testing.T, ctx context.Context, change func(*engine.Op
 	w.local.Clock = clock
 	host, port := w.server.Script().Listen(t)
 	remote, err := imap.Open(ctx, imap.Options{
-		Endpoint: imap.Endpoint{Host: host, Port: port, TLS: imap.TLSNone}, Username: "ann", Trace: w.trace,
+		Endpoint: imap.Endpoint{Host: host, Port: port, TLS: imap.TLSNone, Dialer: w.dialer}, Username: "ann", Trace: w.trace,
 		Password: func(context.Context) (string, error) { return "secret", nil }, IdleTimeout: w.patience,
 	})
 	if err != nil {
@@ -112,7 +115,7 @@ func (w *world) remote() sidetest.Snapshot {
 func (w *world) settle(t *testing.T, runs int) (rep *engine.Report, err error) {
 	t.Helper()
 	w.server.Reset()
-	w.patience = 0
+	w.patience, w.dialer = 0, nil
 	for range runs {
 		if rep, err = w.run(t); err == nil && rep.Exit() == 0 {
 			break
@@ -131,11 +134,7 @@ func (w *world) agreed(t *testing.T, runs int, want sidetest.Snapshot) {
 	if err := w.index.CheckConsistency(); err != nil {
 		t.Errorf("the index: %v", err)
 	}
-	for side, got := range map[string]sidetest.Snapshot{"local": w.local.Snapshot(), "remote": w.remote()} {
-		if d := sidetest.Compare(want, got); d != "" {
-			t.Errorf("the %s side is not as it should be:\n%s", side, d)
-		}
-	}
+	w.holds(t, want)
 	w.local.ResetCounts()
 	before := fmt.Sprint(w.server.Letters())
 	if rep, err := w.run(t); err != nil || rep.Exit() != 0 {
@@ -143,6 +142,16 @@ func (w *world) agreed(t *testing.T, runs int, want sidetest.Snapshot) {
 	}
 	if w.local.Effects() > 0 || fmt.Sprint(w.server.Letters()) != before {
 		t.Errorf("a further run changes something")
+	}
+}
+
+// holds fails unless both sides hold what want says.
+func (w *world) holds(t *testing.T, want sidetest.Snapshot) {
+	t.Helper()
+	for side, got := range map[string]sidetest.Snapshot{"local": w.local.Snapshot(), "remote": w.remote()} {
+		if d := sidetest.Compare(want, got); d != "" {
+			t.Errorf("the %s side is not as it should be:\n%s", side, d)
+		}
 	}
 }
 
