@@ -35,17 +35,23 @@ type Keeper struct {
 	store *Store
 	keep  time.Duration
 	now   plan.Clock
+
+	lasting map[string]bool // directories that are known to be durable
+	seam    seam
 }
 
 // Keeper opens the undo store in the state directory; what goes into it is
 // kept for the given time. Of a nil Store, it can be looked into only (Strays, Open).
 func (s *Store) Keeper(stateDir string, keep time.Duration, now plan.Clock) *Keeper {
-	return &Keeper{dir: filepath.Join(stateDir, DeletedDir), store: s, keep: keep, now: now}
+	return &Keeper{dir: filepath.Join(stateDir, DeletedDir), store: s, keep: keep, now: now, lasting: map[string]bool{}}
 }
 
 // Keep stores a message, durably. Of what, it reads Side, Mailbox, Why, Flags
 // and Date. If the identity of the bytes is known (want.Body), bytes that are not
 // those are an error, and nothing is kept.
+//
+// An error that concerns the message alone (its bytes cannot be read, or are
+// others) is a mail.Fault of GradeMessage; any other stops the account.
 func (k *Keeper) Keep(ctx context.Context, what Kept, want mail.Identity, body io.Reader) error {
 	ident, err := k.write(body, want)
 	if err != nil {
@@ -66,39 +72,81 @@ func keptFile(wire mail.Digest) string {
 
 // write makes the bytes durable under their name.
 func (k *Keeper) write(body io.Reader, want mail.Identity) (ident mail.Identity, err error) {
-	if err := makeDir(k.dir); err != nil {
+	if err := k.makeDir(k.dir); err != nil {
 		return ident, err
 	}
-	tmp, err := os.CreateTemp(k.dir, "tmp-*") // mode 0600
-	if err != nil {
+	tmp, ident, err := k.writeNew(body)
+	if tmp == "" {
 		return ident, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(tmp.Name()))
-		}
-	}()
-	hasher := mail.NewHasher()
-	_, err = io.Copy(io.MultiWriter(tmp, hasher), body)
-	if err == nil {
-		err = tmp.Sync()
-	}
-	if err = errors.Join(err, tmp.Close()); err != nil {
-		return ident, err
-	}
-	ident = hasher.Sum()
-	if !want.Body.IsZero() && ident.Body != want.Body {
-		return ident, fmt.Errorf("the bytes read are not those of the message (SHA-256 %s, not %s)", ident.Body, want.Body)
+	if err == nil && !want.Body.IsZero() && ident.Body != want.Body {
+		err = messageFault(fmt.Errorf("the bytes read are not those of the message (SHA-256 %s, not %s)", ident.Body, want.Body))
 	}
 	target := filepath.Join(k.dir, keptFile(ident.Wire))
-	if err = makeDir(filepath.Dir(target)); err != nil {
+	if err == nil {
+		err = k.makeDir(filepath.Dir(target))
+	}
+	if err == nil {
+		// A file of this name has the same bytes: to replace it loses nothing.
+		err = k.seam.run("rename", target, func() error { return os.Rename(tmp, target) })
+	}
+	if err != nil {
+		_ = k.seam.run("remove", tmp, func() error { return os.Remove(tmp) }) // else a later Purge does it
 		return ident, err
 	}
-	// A file of this name has the same bytes: to replace it loses nothing.
-	if err = os.Rename(tmp.Name(), target); err != nil {
-		return ident, err
+	return ident, k.syncDir(filepath.Dir(target))
+}
+
+// writeNew writes the bytes into a new file, durably. path is "" if there is none.
+func (k *Keeper) writeNew(body io.Reader) (path string, ident mail.Identity, err error) {
+	var tmp *os.File
+	err = k.seam.run("create", k.dir, func() (err error) {
+		tmp, err = os.CreateTemp(k.dir, "tmp-*") // mode 0600
+		return err
+	})
+	if tmp == nil {
+		return "", ident, err
 	}
-	return ident, syncDir(filepath.Dir(target))
+	hasher := mail.NewHasher()
+	source := &sourceReader{r: body}
+	if err == nil {
+		_, err = io.Copy(io.MultiWriter(seamWriter{tmp, k.seam}, hasher), source)
+	}
+	if source.err != nil {
+		err = messageFault(source.err)
+	}
+	if err == nil {
+		err = k.seam.run("sync", tmp.Name(), tmp.Sync)
+	}
+	if cerr := tmp.Close(); err == nil {
+		err = cerr
+	}
+	return tmp.Name(), hasher.Sum(), err
+}
+
+// messageFault grades an error that concerns one message alone, unless it is
+// graded already.
+func messageFault(err error) error {
+	var f *mail.Fault
+	if errors.As(err, &f) {
+		return err
+	}
+	return mail.NewFault(mail.GradeMessage, mail.ClassLocal, err, "it is not deleted; the next run tries again")
+}
+
+// A sourceReader remembers the error of what is read, to tell it from one of
+// what is written.
+type sourceReader struct {
+	r   io.Reader
+	err error
+}
+
+func (s *sourceReader) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	return n, err
 }
 
 // Open reads the bytes of a kept message.
@@ -213,21 +261,31 @@ func (k *Keeper) walk(each func(name string, info fs.FileInfo) error) error {
 	})
 }
 
-// makeDir makes a directory of the undo store, durably, if it is missing.
-func makeDir(dir string) error {
-	err := os.Mkdir(dir, 0o700)
-	switch {
-	case errors.Is(err, fs.ErrExist):
+// makeDir makes a directory of the undo store if it is missing, and makes
+// sure that it lasts: a run that died may have made it.
+func (k *Keeper) makeDir(dir string) error {
+	if k.lasting[dir] {
 		return nil
-	case errors.Is(err, fs.ErrNotExist):
-		if err := makeDir(filepath.Dir(dir)); err != nil {
+	}
+	err := k.seam.run("mkdir", dir, func() error { return os.Mkdir(dir, 0o700) })
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := k.makeDir(filepath.Dir(dir)); err != nil {
 			return err
 		}
-		return makeDir(dir)
-	case err != nil:
+		err = k.seam.run("mkdir", dir, func() error { return os.Mkdir(dir, 0o700) })
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return syncDir(filepath.Dir(dir))
+	if err := k.syncDir(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	k.lasting[dir] = true
+	return nil
+}
+
+func (k *Keeper) syncDir(dir string) error {
+	return k.seam.run("sync directory", dir, func() error { return syncDir(dir) })
 }
 
 func syncDir(dir string) error {

@@ -78,7 +78,7 @@ func fault(err error) error {
 	if err == nil || errors.As(err, &f) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	hint := ""
+	hint := diskHint(err)
 	if errors.Is(err, sqlite.ErrDamaged) {
 		hint = "move the index (all files index.db*) out of the way; the next sync matches the mail of both sides anew and deletes nothing"
 	}
