@@ -384,7 +384,10 @@ func (r *run) alias(ctx context.Context, g plan.Gain, pl plan.Placed, next uint3
 	if g.To == plan.Local || fresh && !olderThan(pl.Ref, next) {
 		return false
 	}
-	if fresh && !r.boundOn(ctx, g.To)(at) {
+	if r.boundBefore == nil { // what this run binds is in placedAt
+		r.boundBefore = r.boundOn(ctx, g.To)
+	}
+	if fresh && !r.boundBefore(at) {
 		return false
 	}
 	r.noteOf(plan.Note{Side: g.To, At: at, Why: plan.ReasonDeclined, Text: "the server keeps one copy of a message that is here twice"})

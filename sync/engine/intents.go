@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 
 	"github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/sync/plan"
@@ -15,15 +14,37 @@ func (r *run) resolveIntents(ctx context.Context) error {
 	if err != nil {
 		return indexFault(err)
 	}
+	bound := boundPlaces{}
 	for _, in := range intents {
-		if err := r.resolve(ctx, in); err != nil {
+		if err := r.resolve(ctx, in, bound); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r *run) resolve(ctx context.Context, in plan.Intent) error {
+// boundPlaces are the rows bound in mailboxes that were asked about, each
+// mailbox read once for all intents.
+type boundPlaces map[plan.SideBox]map[mail.Ref]int64
+
+func (b boundPlaces) in(ctx context.Context, r *run, s plan.Side, box mail.BoxID) (map[mail.Ref]int64, error) {
+	key := plan.SideBox{Side: s, Box: box}
+	if b[key] != nil {
+		return b[key], nil
+	}
+	known := map[mail.Ref]int64{}
+	err := r.Index.Known(ctx, s, box, func(k plan.Known) error {
+		known[k.Ref] = k.Row
+		return nil
+	})
+	if err != nil {
+		return nil, indexFault(err)
+	}
+	b[key] = known
+	return known, nil
+}
+
+func (r *run) resolve(ctx context.Context, in plan.Intent, bound boundPlaces) error {
 	s := in.Side
 	rec := r.record(in.To)
 	if r.DryRun {
@@ -40,11 +61,11 @@ func (r *run) resolve(ctx context.Context, in plan.Intent) error {
 		// Whatever was there is matched by identity, as any other message.
 		return r.settle(ctx, &plan.Settlement{Done: []int64{in.ID}})
 	}
-	known, err := r.boundIn(ctx, s, in.To)
+	known, err := bound.in(ctx, r, s, in.To)
 	if err != nil {
 		return err
 	}
-	found, err := r.side[s].Resolve(ctx, in, func(ref mail.Ref) bool { return known[ref] })
+	found, err := r.side[s].Resolve(ctx, in, func(ref mail.Ref) bool { return known[ref] != 0 })
 	if err != nil {
 		if ctx.Err() != nil || mail.GradeOf(err, mail.GradeMailbox) >= mail.GradeAccount {
 			return err
@@ -54,7 +75,7 @@ func (r *run) resolve(ctx context.Context, in plan.Intent) error {
 	}
 	switch found.State {
 	case plan.FoundThere:
-		return r.bindFound(ctx, in, found)
+		return r.bindFound(ctx, in, found, bound)
 	case plan.FoundAbsent:
 		return r.expectLate(ctx, in)
 	}
@@ -99,7 +120,7 @@ func (r *run) holdIntent(in plan.Intent) {
 	}
 	r.unknown[to][anyRef], r.unsettled[to] = true, true
 	if in.Row > 0 {
-		r.intended[in.Row] = true
+		r.intended[in.Row] = in.Side
 	}
 	r.unsettled[key] = true
 	r.pend(plan.Pending{Side: key.Side, At: in.From, Kind: plan.KindNew, Row: in.Row, Why: plan.ReasonUnknown, Text: "sent, but it is not known yet whether it arrived", Ident: in.Item.Ident})
@@ -107,7 +128,7 @@ func (r *run) holdIntent(in plan.Intent) {
 
 // bindFound records an effect that had happened. The flags given with it are
 // the base on both sides, so that what was changed since is seen as change.
-func (r *run) bindFound(ctx context.Context, in plan.Intent, found plan.Found) error {
+func (r *run) bindFound(ctx context.Context, in plan.Intent, found plan.Found, bound boundPlaces) error {
 	s := in.Side
 	row := plan.Row{Date: in.Item.Date}
 	if in.Row > 0 {
@@ -130,9 +151,8 @@ func (r *run) bindFound(ctx context.Context, in plan.Intent, found plan.Found) e
 				return err
 			}
 		}
-		if row.At[from].IsZero() {
-			row.At[from], row.Epoch[from] = in.From, in.FromEpoch
-		}
+		// It was copied from there, wherever the row remembers it.
+		row.At[from], row.Epoch[from] = in.From, in.FromEpoch
 		row.Ident[plan.Local], row.Ident[plan.Remote] = in.Item.Ident, in.Item.Ident
 		// A keyword that is not there was perhaps never taken: it is carried
 		// over again, since who removes it later is seen to.
@@ -144,9 +164,12 @@ func (r *run) bindFound(ctx context.Context, in plan.Intent, found plan.Found) e
 		if from == plan.Local {
 			row.Stat = in.Item.Stat
 		}
-		taken, err := r.taken(ctx, from, row)
-		if err != nil || taken {
-			return errors.Join(err, r.settle(ctx, &plan.Settlement{Done: []int64{in.ID}}))
+		known, err := bound.in(ctx, r, from, in.From.Box)
+		if err != nil {
+			return err
+		}
+		if other := known[in.From.Ref]; other != 0 && other != row.ID { // another row is bound there
+			return r.settle(ctx, &plan.Settlement{Done: []int64{in.ID}})
 		}
 	}
 	row.At[s], row.Epoch[s] = found.At, found.Epoch
@@ -154,14 +177,14 @@ func (r *run) bindFound(ctx context.Context, in plan.Intent, found plan.Found) e
 		row.Stat = found.Stat
 	}
 	row.State = plan.Paired
-	return r.settle(ctx, &plan.Settlement{
+	err := r.settle(ctx, &plan.Settlement{
 		Put: []*plan.Row{&row}, Done: []int64{in.ID},
 		Events: []plan.Event{{Verb: string(VerbCopied), Side: s, Mailbox: r.name(s, in.To), Ident: in.Item.Ident.Body, Text: "found after an interrupted run"}},
 	})
-}
-
-// taken tells whether another row is bound where a new row would be.
-func (r *run) taken(ctx context.Context, s plan.Side, row plan.Row) (bool, error) {
-	known, err := r.boundIn(ctx, s, row.At[s].Box)
-	return err == nil && row.ID == 0 && known[row.At[s].Ref], err
+	for _, side := range plan.Sides {
+		if known := bound[plan.SideBox{Side: side, Box: row.At[side].Box}]; known != nil && err == nil {
+			known[row.At[side].Ref] = row.ID
+		}
+	}
+	return err
 }

@@ -68,8 +68,8 @@ type run struct {
 	// unknown are messages that no decision may be taken about, because an
 	// intent that concerns them could not be resolved.
 	unknown  map[plan.SideBox]map[mail.Ref]bool
-	intended map[int64]bool // rows with an open intent that could not be resolved
-	unbind   []plan.Row     // rows that lost a place in this run, for the plan
+	intended map[int64]plan.Side // rows with an open intent there that could not be resolved
+	unbind   []plan.Row          // rows that lost a place in this run, for the plan
 	// rights are those at the last run; reopened says that the rows which they
 	// kept, and which may go now, have been let go.
 	rights    map[mail.BoxID][2]plan.Rights
@@ -95,6 +95,8 @@ type run struct {
 
 	late    []plan.Intent // copies that may still turn up, see late.go
 	doubles []double      // those that have
+
+	boundBefore func(plan.Place) bool // on the remote side, before this run's copies
 
 	placedAt map[plan.Place]bool // where this run's copies lie on the remote side
 }
@@ -125,7 +127,7 @@ func newRun(o Options) *run {
 		notFollowed: map[mail.BoxID]plan.Side{},
 		reset:       map[plan.SideBox]bool{},
 		unknown:     map[plan.SideBox]map[mail.Ref]bool{},
-		intended:    map[int64]bool{},
+		intended:    map[int64]plan.Side{},
 		rows:        map[int64]*plan.Row{},
 		dropped:     map[int64]bool{},
 		learned:     map[string]string{},
