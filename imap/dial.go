@@ -3,6 +3,7 @@ package imap
 import (
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -110,6 +111,7 @@ func (l *link) login(ctx context.Context, host, username, password string) error
 	if err != nil {
 		return l.explain(ctx, host, err)
 	}
+	l.wire.Hide(forms(username, password)...)
 	plain := caps.Has(goimap.AuthCap("PLAIN"))
 	switch {
 	case plain && !strings.Contains(username+password, "\x00"):
@@ -123,6 +125,16 @@ func (l *link) login(ctx context.Context, host, username, password string) error
 		return loginFault(host, username, l.explain(ctx, host, err))
 	}
 	return nil
+}
+
+// forms are those in which a password may come back from a server: as it is,
+// as LOGIN quotes it (RFC 3501, section 9), and as SASL encodes it.
+func forms(username, password string) []string {
+	b64 := base64.StdEncoding.EncodeToString
+	return []string{
+		password, strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(password),
+		b64([]byte(password)), b64([]byte("\x00" + username + "\x00" + password)),
+	}
 }
 
 // await runs f, which waits for the server, and kills the connection when the

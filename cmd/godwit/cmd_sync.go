@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/godwit-mail/godwit/config"
+	"github.com/godwit-mail/godwit/imap"
 	"github.com/godwit-mail/godwit/maildir"
 	"github.com/godwit-mail/godwit/store"
 	"github.com/godwit-mail/godwit/sync/engine"
@@ -104,6 +105,12 @@ func (a *app) syncAccount(ctx context.Context, acc *config.Account, s syncOption
 	if tree, ok := o.local.(*maildir.Maildir); ok {
 		for _, dir := range tree.Strange() {
 			a.event(engine.Event{Kind: engine.Noted, Time: a.now(), Account: acc.Name, Text: strangeText(acc, dir)})
+		}
+	}
+	if server, ok := o.remote.(*imap.Account); ok {
+		for _, r := range server.Refused() {
+			a.event(engine.Event{Kind: engine.Noted, Time: a.now(), Account: acc.Name,
+				Text: fmt.Sprintf("mailbox %q on the server takes no part: %s", r.Name, r.Reason)})
 		}
 	}
 	exit := runExit(ctx, report, err)

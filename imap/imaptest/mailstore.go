@@ -303,6 +303,10 @@ func (m *Mailstore) list(_ *selected, a *arguments) (string, string) {
 	slices.Sort(names)
 	var b strings.Builder
 	for _, name := range names {
+		if strings.ContainsAny(name, "\x00\r\n") || len(name) > 1000 {
+			fmt.Fprintf(&b, "* LIST () \"/\" {%d}\r\n%s\r\n", len(name), name)
+			continue
+		}
 		fmt.Fprintf(&b, "* LIST () \"/\" %s\r\n", quote(name))
 	}
 	return b.String(), ""

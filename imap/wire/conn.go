@@ -101,6 +101,7 @@ type Conn struct {
 	between bool     // the reader waits for a response to begin
 	utf8    bool     // mailbox names are UTF-8 on the wire
 	askID   string
+	secrets []string
 	// literalPlus: the server offers LITERAL+ (RFC 7888).
 	literalPlus bool
 	records

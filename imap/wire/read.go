@@ -186,7 +186,8 @@ func (c *Conn) shown(line []byte) string {
 	if c.sending != nil && c.sending.name == "AUTHENTICATE" && bytes.HasPrefix(line, []byte{'+'}) {
 		return "+ (secret)"
 	}
-	return string(line[:min(len(line), maxText)])
+	shown := c.hide(string(line))
+	return shown[:min(len(shown), maxText)]
 }
 
 // cutLiteral is the error of a literal that did not come whole.

@@ -10,6 +10,7 @@ import (
 // "*" or that of cmd, what follows is an optional code and text.
 func (c *Conn) status(tag, status string, k *cursor, cmd *command) {
 	k.spaces()
+	c.hideRest(k)
 	c.out = append(c.out, tag...)
 	c.out = append(append(append(c.out, ' '), status...), ' ')
 	all := strings.TrimSpace(string(k.rest()))
