@@ -20,7 +20,7 @@ func (r *run) decide(ctx context.Context) (plan.Plan, error) {
 	}
 	r.setTokens()
 	r.reject()
-	in := plan.Input{Rows: rows, Boxes: r.pairs(), Policy: r.Policy, KeepsRef: r.KeepsRef}
+	in := plan.Input{Rows: rows, Boxes: r.pairs(), Policy: r.Policy, KeepsRef: r.KeepsRef, Unknown: r.intended}
 	for {
 		in.Changes = r.changes
 		p := plan.Reconcile(in)
@@ -75,7 +75,7 @@ func (r *run) touched(ctx context.Context) ([]plan.Row, error) {
 	r.forgetKept(byID)
 	out := make([]plan.Row, 0, len(byID))
 	for _, row := range byID {
-		if r.intended[row.ID] || r.asleep(row) {
+		if r.asleep(row) {
 			continue
 		}
 		row.NoBase = r.adopt

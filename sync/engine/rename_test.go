@@ -88,3 +88,17 @@ func TestRenameOfParent(t *testing.T) {
 		w.agree(t)
 	})
 }
+
+// TestRenameIntoRenamed renames a mailbox, and another one into it.
+func TestRenameIntoRenamed(t *testing.T) {
+	eachSide(t, func(t *testing.T, w *world, here, there *sidetest.Memory) {
+		w.fill(t, "Alone", 6, 2)
+		need(t, here.RenameBox("Work", "Job") && here.RenameBox("Alone", "Job/Alone"), "rename")
+		rep := w.run(t)
+		need(t, rep.Exit() == 0 && rep.Copied == [2]int{} && rep.Moved == [2]int{}, "exit %d: %v", rep.Exit(), w.actions())
+		for n, box := range []mail.MailboxName{"Job", "Job", "Job/Deep", "Job/Deep", "", "", "Job/Alone", "Job/Alone"} {
+			need(t, box == "" || find(there, box, n) != "", "letter %d is not in %s", n, box)
+		}
+		w.agree(t)
+	})
+}

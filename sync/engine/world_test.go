@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -109,7 +110,7 @@ func (w *world) actions() []string {
 	var out []string
 	for _, e := range w.events {
 		if e.Kind == engine.Action || e.Kind == engine.Faulted || e.Kind == engine.Held || e.Kind == engine.Noted {
-			out = append(out, fmt.Sprintf("%d %s %s %s %s %s", e.Kind, e.Verb, e.Side, e.Mailbox, e.To, e.Text))
+			out = append(out, fmt.Sprintf("%d %s %s %s %s %s %s", e.Kind, e.Verb, e.Side, e.Mailbox, e.To, letterOf(e.Digest), e.Text))
 		}
 	}
 	return out
@@ -154,4 +155,14 @@ func need(t *testing.T, ok bool, format string, args ...any) {
 	if !ok {
 		t.Fatalf(format, args...)
 	}
+}
+
+// letterOf names a letter by its digest, for the reader of a failed test.
+func letterOf(d mail.Digest) string {
+	for n := range 200 {
+		if id, err := mail.Identify(strings.NewReader(letter(n))); err == nil && id.Body == d {
+			return fmt.Sprintf("(letter %d)", n)
+		}
+	}
+	return ""
 }

@@ -269,19 +269,13 @@ func (f *folders) unknown() {
 	}
 }
 
-// order puts renames first: of children that leave a parent which is itself
-// renamed, before it takes them along; then parents before children. Then
-// creations, parents before children; then removals, children before parents.
+// order puts renames first, parents before children; then creations, parents
+// before children; then removals, children before parents.
 func (f *folders) order() {
-	rank := func(o FolderOp) int {
-		if f.leaves(o) {
-			return -1
-		}
-		return [...]int{0, 2, 1, 3}[o.Kind]
-	}
+	rank := func(o FolderOp) int { return [...]int{0, 2, 1, 3}[o.Kind] }
 	depth := func(o FolderOp) int {
 		d := strings.Count(string(o.Name), "/")
-		if o.Kind == FolderRemove || f.leaves(o) {
+		if o.Kind == FolderRemove {
 			return -d
 		}
 		return d
@@ -295,13 +289,37 @@ func (f *folders) order() {
 		}
 		return cmp.Compare(a.Name, b.Name)
 	})
+	n := 0
+	for n < len(f.plan.Ops) && f.plan.Ops[n].Kind == FolderRename {
+		n++
+	}
+	orderRenames(f.plan.Ops[:n])
+}
+
+// orderRenames makes each rename wait for those that must come before it: a
+// child leaves before the parent takes it along, and a mailbox goes into
+// another one after that has its name.
+func orderRenames(ops []FolderOp) {
+	for i := range ops {
+		left := ops[i:]
+		k := slices.IndexFunc(left, func(o FolderOp) bool {
+			return !slices.ContainsFunc(left, func(p FolderOp) bool {
+				return p.Side == o.Side && (o.To.Within(p.To) || p.Name.Within(o.Name) && leaves(p, ops))
+			})
+		})
+		if k > 0 { // none is free only where they wait for each other: then in the order they have
+			o := left[k]
+			copy(left[1:k+1], left[:k])
+			left[0] = o
+		}
+	}
 }
 
 // leaves tells whether o renames a mailbox away from a parent that is renamed too.
-func (f *folders) leaves(o FolderOp) bool {
+func leaves(o FolderOp, ops []FolderOp) bool {
 	var parent FolderOp // the nearest
-	for _, p := range f.plan.Ops {
-		if o.Kind == FolderRename && p.Kind == FolderRename && p.Side == o.Side && o.Name.Within(p.Name) && len(p.Name) > len(parent.Name) {
+	for _, p := range ops {
+		if p.Side == o.Side && o.Name.Within(p.Name) && len(p.Name) > len(parent.Name) {
 			parent = p
 		}
 	}

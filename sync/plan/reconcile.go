@@ -127,7 +127,10 @@ func (r *reconciler) remembered(row Row, s Side) half {
 	if s == Local {
 		h.stat = row.Stat
 	}
+	unknown, is := r.in.Unknown[row.ID]
 	switch b := r.boxes[row.At[s].Box]; {
+	case is && unknown == s:
+		h.presence, h.why = blocked, ReasonUnknown
 	case row.At[s].IsZero():
 		h.presence = lacking
 	case b == nil:
@@ -157,6 +160,9 @@ func (r *reconciler) note(c *Change) {
 		return // the caller's rows and changes do not belong together: do nothing
 	}
 	h := &st.half[c.Side]
+	if h.presence == blocked && h.why == ReasonUnknown {
+		return // what it shows may be the effect, half done
+	}
 	h.settle = append(h.settle, ref)
 	h.unseen = false
 	switch c.Kind {

@@ -110,6 +110,9 @@ type Input struct {
 	// Boxes are all mailboxes in scope, changed or not.
 	Boxes  []BoxPair
 	Policy Policy
+	// Unknown are rows of which it is not known where they lie on that side: an
+	// effect that was begun there could not be looked into.
+	Unknown map[int64]Side
 	// KeepsRef says, a side, that a message keeps its Ref when it is moved to
 	// another mailbox (a Maildir key does, a UID does not).
 	KeepsRef [2]bool
