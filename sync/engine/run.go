@@ -362,8 +362,10 @@ func (r *run) recordRun(ctx context.Context, err error) error {
 	return nil
 }
 
-// fullDue tells whether a mailbox is to be compared whatever its cursor says.
+// fullDue tells whether a mailbox is to be compared whatever its cursor says:
+// by the age of the last full comparison, or since the clock has gone back
+// behind it so far that its age says nothing.
 func fullDue(b plan.BoxSide, now time.Time) bool {
 	age := now.Sub(b.FullAt)
-	return age > 7*24*time.Hour || age > 24*time.Hour && b.FullRuns >= 20
+	return age > 7*24*time.Hour || age > 24*time.Hour && b.FullRuns >= 20 || age < -24*time.Hour
 }
