@@ -21,9 +21,11 @@ type account struct {
 	server *sidetest.Memory
 	index  engine.Index
 	keeper *collector
-	now    func() time.Time // of the engine and of the tree
-	events []string
-	change func(*engine.Options)
+	now    func() time.Time // of the engine
+	// diskNow is the clock of the tree, that of the machine if nil.
+	diskNow func() time.Time
+	events  []string
+	change  func(*engine.Options)
 }
 
 func newAccount(t *testing.T, opt Options) *account {
@@ -53,7 +55,7 @@ func fastDir(t *testing.T) string {
 // run is one run whose calls pass through x.
 func (a *account) run(x *tap) (*engine.Report, error) {
 	opt := a.opt
-	opt.seam, opt.Clock = x.seam, a.now
+	opt.seam, opt.Clock = x.seam, a.diskNow
 	local, err := Open(a.t.Context(), opt)
 	if err != nil {
 		return &engine.Report{Faults: []error{err}}, err

@@ -35,6 +35,7 @@ type tap struct {
 	dead  bool
 	// lasting makes every call after at fail that asks for room or a write.
 	lasting bool
+	always  bool // every call that only names, from at on, fails
 	real    bool // syncs happen
 }
 
@@ -73,7 +74,7 @@ func (x *tap) seam(call, path string, do func() error) error {
 	now := false
 	if x.only == nil || slices.Contains(x.only, call) {
 		x.count++
-		now = x.at == x.count
+		now = x.at == x.count || x.always && x.at > 0 && x.count > x.at
 	}
 	if now {
 		x.hit = fmt.Sprintf("%s of %s %s (%v)", call, path, x.mode, x.errno)
