@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/godwit-mail/godwit/imap/imaptest"
@@ -44,14 +45,14 @@ var harms = []harm{
 }
 
 // at harms the nth command.
-func (h *harm) at(m *imaptest.Mailstore, nth int) *string {
-	var hit string
+func (h *harm) at(m *imaptest.Mailstore, nth int) *atomic.Value {
+	var hit atomic.Value // the command's name
 	if h.before != "" {
 		m.Before = func(n int, cmd imaptest.Command) string {
 			if n != nth {
 				return ""
 			}
-			hit = cmd.Name
+			hit.Store(cmd.Name)
 			return h.before
 		}
 		return &hit
@@ -60,7 +61,7 @@ func (h *harm) at(m *imaptest.Mailstore, nth int) *string {
 		if n != nth {
 			return answer
 		}
-		hit = cmd.Name
+		hit.Store(cmd.Name)
 		return h.spoil(cmd, answer)
 	}
 	return &hit
@@ -102,7 +103,7 @@ func disturb(t *testing.T, start *world, want sidetest.Snapshot, h *harm, nth in
 	w := start.clone()
 	hit := h.at(w.server, nth)
 	rep, err := w.run(t)
-	t.Run(fmt.Sprintf("%s/%d %s", h.name, nth, *hit), func(t *testing.T) {
+	t.Run(fmt.Sprintf("%s/%d %v", h.name, nth, hit.Load()), func(t *testing.T) {
 		if err == nil && rep.Exit() == 0 {
 			w.holds(t, want)
 		}

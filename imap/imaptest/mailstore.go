@@ -150,6 +150,16 @@ func (m *Mailstore) Create(name string) {
 	m.box(name)
 }
 
+// Rename gives a mailbox another name.
+func (m *Mailstore) Rename(from, to string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if b := m.boxes[from]; b != nil {
+		delete(m.boxes, from)
+		m.boxes[to] = b
+	}
+}
+
 // SetFlags gives a message exactly these flags.
 func (m *Mailstore) SetFlags(name string, uid uint32, flags ...string) {
 	m.mu.Lock()

@@ -56,6 +56,7 @@ func (c *Conn) vanished(k *cursor) error {
 	}
 	gone, err := parseNumbers(k.word(), false)
 	if err != nil {
+		c.recount(false, 0) // something went
 		return errMalformed
 	}
 	c.recount(false, gone.count())

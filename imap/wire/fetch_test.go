@@ -198,3 +198,36 @@ func TestCutEverywhere(t *testing.T) {
 		}
 	}
 }
+
+// TestTally counts what comes and goes.
+func TestTally(t *testing.T) {
+	for text, want := range map[string]wire.Tally{
+		"":                               {Exists: 3},
+		"* 3 EXISTS\r\n":                 {Exists: 3},
+		"* 4 EXISTS\r\n":                 {Exists: 4, Changes: 1},
+		"* 2 EXPUNGE\r\n":                {Exists: 2, Changes: 1},
+		"* 1 EXPUNGE\r\n* 3 EXISTS\r\n":  {Exists: 3, Changes: 2},
+		"* VANISHED 5,7:8\r\n":           {Exists: 0, Changes: 1},
+		"* VANISHED 1:4294967295\r\n":    {Exists: 0, Changes: 1},
+		"* VANISHED (EARLIER) 1:9\r\n":   {Exists: 3},
+		"* VANISHED x\r\n":               {Exists: 3, Changes: 1},
+		"* 0 EXPUNGE\r\n* -1 EXISTS\r\n": {Exists: 3},
+	} {
+		s := &imaptest.Script{Answers: map[string]string{"NOOP": text + "{tag} OK done\r\n"}}
+		client, conn := connect(t, s, wire.Options{})
+		if _, err := client.Select("INBOX", nil).Wait(); err != nil {
+			t.Fatal(err)
+		}
+		if err := client.Noop().Wait(); err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		if got := conn.Tally(); got != want {
+			t.Errorf("%q: %+v, want %+v", text, got, want)
+		}
+	}
+	twice := "* 3 EXISTS\r\n* 0 EXISTS\r\n* OK [UIDVALIDITY 1] x\r\n{tag} OK done\r\n"
+	client, conn := connect(t, &imaptest.Script{Answers: map[string]string{"SELECT": twice}}, wire.Options{})
+	if _, err := client.Select("INBOX", nil).Wait(); err != nil || conn.Tally().Changes == 0 {
+		t.Errorf("two numbers in one SELECT: %+v, %v", conn.Tally(), err)
+	}
+}
