@@ -32,8 +32,10 @@ func (r *run) note(e Event) {
 // fault records an error that the run survives, or that ends it (fatal). A
 // mailbox fault is told once a mailbox and text.
 func (r *run) fault(s plan.Side, box mail.MailboxName, err error, fatal bool) {
-	for _, f := range r.report.Faults {
-		if errors.Is(f, err) || f.Error() == err.Error() && !fatal && box == "" {
+	// What is told twice is told at once: a thousand broken messages are not
+	// each compared with all others.
+	for _, f := range r.report.Faults[max(0, len(r.report.Faults)-50):] {
+		if errors.Is(f, err) || !fatal && box == "" && f.Error() == err.Error() {
 			return
 		}
 	}
@@ -43,20 +45,23 @@ func (r *run) fault(s plan.Side, box mail.MailboxName, err error, fatal bool) {
 
 // name is the name of a mailbox on a side, for people.
 func (r *run) name(s plan.Side, id mail.BoxID) mail.MailboxName {
-	for i := range r.records {
-		if rec := &r.records[i]; rec.ID == id {
-			if n := rec.Side[s].Name; n != "" {
-				return n
-			}
-			return rec.Side[s.Other()].Name
-		}
+	rec := r.record(id)
+	if rec == nil {
+		return ""
 	}
-	return ""
+	if n := rec.Side[s].Name; n != "" {
+		return n
+	}
+	return rec.Side[s.Other()].Name
 }
 
 func (r *run) record(id mail.BoxID) *plan.BoxRecord {
+	if i, ok := r.at[id]; ok && i < len(r.records) && r.records[i].ID == id {
+		return &r.records[i]
+	}
 	for i := range r.records {
 		if r.records[i].ID == id {
+			r.at[id] = i
 			return &r.records[i]
 		}
 	}

@@ -133,7 +133,7 @@ func (r *run) confirmRegains(ctx context.Context, p *plan.Plan) error {
 	doubted := map[*plan.Row]bool{}
 	for _, s := range plan.Sides {
 		var gone []plan.Gone
-		at := map[plan.Place]*plan.Row{}
+		at, bound := map[plan.Place]*plan.Row{}, r.boundOn(ctx, s)
 		for _, g := range p.Gains {
 			if g.To != s || g.Why != plan.ReasonMoveBeats || g.Row == nil {
 				continue
@@ -145,7 +145,7 @@ func (r *run) confirmRegains(ctx context.Context, p *plan.Plan) error {
 			if rec := r.record(row.At[s].Box); rec == nil || !r.there[rec.ID][s] {
 				continue
 			}
-			gone = append(gone, plan.Gone{At: row.At[s], Ident: row.Ident[s], Bound: r.boundOn(ctx, s)})
+			gone = append(gone, plan.Gone{At: row.At[s], Ident: row.Ident[s], Bound: bound})
 			at[row.At[s]], doubted[g.Row] = g.Row, true
 		}
 		if len(gone) == 0 {

@@ -53,6 +53,7 @@ type run struct {
 	stored  map[mail.BoxID]plan.BoxRecord // as the index has them
 	known   map[mail.BoxID]string         // MAILBOXIDs at the last run
 	records []plan.BoxRecord              // as they should be
+	at      map[mail.BoxID]int            // where in records
 	there   map[mail.BoxID][2]bool
 	survey  [2]map[mail.MailboxName]plan.Box
 	removes []plan.FolderOp
@@ -85,6 +86,7 @@ type run struct {
 	passed  map[int64]bool // rows whose deletion the user accepted
 	losses  []plan.LossRecord
 	pending []plan.Pending
+	pended  map[pendingKey]bool // what is in pending
 	was     map[pendingKey]plan.Pending
 	holding map[int64]plan.Held
 	decline map[declineKey]bool
@@ -133,6 +135,8 @@ func newRun(o Options) *run {
 		learned:     map[string]string{},
 		placedAt:    map[plan.Place]bool{},
 		was:         map[pendingKey]plan.Pending{},
+		pended:      map[pendingKey]bool{},
+		at:          map[mail.BoxID]int{},
 		holding:     map[int64]plan.Held{},
 		decline:     map[declineKey]bool{},
 	}

@@ -268,11 +268,13 @@ func (r *run) unbindRows(ctx context.Context, s plan.Side, ids []int64) error {
 	if err != nil {
 		return indexFault(err)
 	}
+	lost := make(map[int64]*plan.Row, len(r.unbind)) // that lost their other place
+	for i := range r.unbind {
+		lost[r.unbind[i].ID] = &r.unbind[i]
+	}
 	for _, row := range rows {
-		for _, u := range r.unbind { // already lost its other place
-			if u.ID == row.ID {
-				row = u
-			}
+		if u := lost[row.ID]; u != nil {
+			row = *u
 		}
 		row.At[s], row.Epoch[s], row.State = plan.Place{}, "", plan.Unbound
 		r.unbind = append(r.unbind, row)
@@ -329,6 +331,7 @@ func (r *run) examineBox(ctx context.Context, s plan.Side, box mail.BoxID, xs []
 		byRef[x.at.Ref] = x
 	}
 	key := plan.SideBox{Side: s, Box: box}
+	var edited []int64
 	err := r.side[s].Identify(ctx, box, refs, mail.LevelBody, func(ref mail.Ref, id mail.Identity, err error) error {
 		x := byRef[ref]
 		delete(byRef, ref)
@@ -347,12 +350,16 @@ func (r *run) examineBox(ctx context.Context, s plan.Side, box mail.BoxID, xs []
 		r.changes = append(r.changes,
 			plan.Change{Side: s, Kind: plan.KindNew, At: x.at, Item: item, Epoch: epoch})
 		if r.adopt {
-			return r.unbindRows(ctx, s, []int64{x.row})
+			edited = append(edited, x.row)
+			return nil
 		}
 		r.changes = append(r.changes,
 			plan.Change{Side: s, Kind: plan.KindGone, At: x.at, Row: x.row, Epoch: epoch})
 		return nil
 	})
+	if e := r.unbindRows(ctx, s, edited); e != nil {
+		return e
+	}
 	if len(byRef) > 0 { // gone or unreadable meanwhile: the next run sees
 		r.unsettled[key] = true
 	}

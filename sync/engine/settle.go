@@ -38,12 +38,10 @@ func (r *run) pend(p plan.Pending) {
 	if was, ok := r.was[pendingKey{p.Side, p.At, p.Kind}]; ok {
 		p.Since, p.Tries = was.Since, was.Tries+1
 	}
-	for i := range r.pending {
-		if q := &r.pending[i]; q.Side == p.Side && q.At == p.At && q.Kind == p.Kind {
-			return
-		}
+	if key := (pendingKey{p.Side, p.At, p.Kind}); !r.pended[key] {
+		r.pended[key] = true
+		r.pending = append(r.pending, p)
 	}
-	r.pending = append(r.pending, p)
 }
 
 // noteOf tells once of a decision that is settled but unusual.

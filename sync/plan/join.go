@@ -7,9 +7,11 @@ import (
 )
 
 // joinNew pairs messages that are new on both sides and the same: the mail of
-// another tool's Maildir, or what a run placed just before it died.
+// another tool's Maildir, or what a run placed just before it died. A file that
+// names a message of another mailbox comes last: it may be a copy that took
+// its name along, and have a message of its own where it lies.
 func (r *reconciler) joinNew() {
-	r.joinByToken()
+	r.joinByToken(func(l, m *newMessage) bool { return l.At.Box == m.At.Box })
 	for _, box := range r.boxesWithNew() {
 		local, remote := r.candidates(Local, box), r.candidates(Remote, box)
 		if len(local) == 0 || len(remote) == 0 {
@@ -19,11 +21,14 @@ func (r *reconciler) joinNew() {
 			r.join(&r.news[local[p[0]].index], &r.news[remote[p[1]].index])
 		}
 	}
+	if len(r.matcher.asks) == 0 {
+		r.joinByToken(func(l, m *newMessage) bool { return true })
+	}
 }
 
 // joinByToken pairs files that name the server's message they were placed
 // for, in whichever mailbox a mail program has put them since.
-func (r *reconciler) joinByToken() {
+func (r *reconciler) joinByToken(fits func(local, remote *newMessage) bool) {
 	byToken := map[string]int{}
 	for i := range r.news {
 		if n := &r.news[i]; n.Side == Remote && !n.taken && !n.Unreadable && n.Item.Token != "" {
@@ -36,16 +41,12 @@ func (r *reconciler) joinByToken() {
 			continue
 		}
 		k, ok := byToken[n.Item.Token]
-		if !ok || r.news[k].taken {
+		if !ok || r.news[k].taken || !fits(n, &r.news[k]) {
 			continue
 		}
 		// The name says which message it is; that its bytes are still those
 		// is checked as for any other pair.
-		l := r.candidates(Local, n.At.Box)
-		m := r.candidates(Remote, r.news[k].At.Box)
-		l = slices.DeleteFunc(l, func(c candidate) bool { return c.index != i })
-		m = slices.DeleteFunc(m, func(c candidate) bool { return c.index != k })
-		for range r.matcher.pair(l, m) {
+		for range r.matcher.pair([]candidate{r.candidate(i)}, []candidate{r.candidate(k)}) {
 			r.join(n, &r.news[k])
 		}
 	}

@@ -78,6 +78,7 @@ type reconciler struct {
 	news     []newMessage
 	sighted  [2]bool          // every mailbox in scope was completely seen
 	reused   map[Ref]bool     // new messages by their place
+	blind    map[SideBox]bool // a new message there could not be read
 	unread   [2][]int64       // sizes of new messages there that could not be read
 	unreadIn map[SideBox]bool // mailboxes that have such a message
 	matcher  matcher
@@ -93,6 +94,7 @@ func newReconciler(in Input) *reconciler {
 		matcher:  matcher{asks: map[Ask]struct{}{}},
 		sighted:  [2]bool{true, true},
 		reused:   map[Ref]bool{},
+		blind:    map[SideBox]bool{},
 		unreadIn: map[SideBox]bool{},
 	}
 	for i := range in.Boxes {
@@ -152,6 +154,7 @@ func (r *reconciler) note(c *Change) {
 		if c.Unreadable {
 			r.unreadIn[SideBox{Side: c.Side, Box: c.At.Box}] = true
 			r.unread[c.Side] = append(r.unread[c.Side], c.Item.Ident.Size)
+			r.blind[SideBox{Side: c.Side, Box: c.At.Box}] = true
 		}
 		return
 	}
@@ -258,13 +261,18 @@ func (r *reconciler) candidates(s Side, box mail.BoxID) []candidate {
 	for i := range r.news {
 		n := &r.news[i]
 		if n.Side == s && !n.taken && !n.Unreadable && (box == 0 || n.At.Box == box) {
-			cs = append(cs, candidate{
-				at: n.At, side: s, ident: n.Item.Ident, flags: n.Item.Flags,
-				draft: r.draft(n.At.Box, n.Item.Flags), index: i,
-			})
+			cs = append(cs, r.candidate(i))
 		}
 	}
 	return cs
+}
+
+func (r *reconciler) candidate(i int) candidate {
+	n := &r.news[i]
+	return candidate{
+		at: n.At, side: n.Side, ident: n.Item.Ident, flags: n.Item.Flags,
+		draft: r.draft(n.At.Box, n.Item.Flags), index: i,
+	}
 }
 
 func (r *reconciler) draft(box mail.BoxID, flags mail.FlagSet) bool {

@@ -32,12 +32,10 @@ func (r *reconciler) decideNone(st *state) {
 		return
 	}
 	for _, s := range Sides {
-		h, o := st.half[s].presence, st.half[s.Other()].presence
-		if h == gone && o == blocked {
-			r.holdAll(settle, st.row.ID, st.half[s.Other()].why, "")
-			return
-		}
+		h := st.half[s].presence
 		if h == blocked {
+			// What the other side did to it waits until this one can be looked at.
+			r.holdAll(settle, st.row.ID, st.half[s].why, "")
 			return
 		}
 		if b := r.boxes[st.row.At[s.Other()].Box]; h == lacking && st.row.State == Unbound && (b == nil || b.View[s] < Complete || r.unsure(s, st)) {
@@ -259,7 +257,7 @@ func (r *reconciler) decideNew(n *newMessage) {
 		return
 	case !box.There[t]:
 		why = box.missing(t)
-	case box.View[t] < Complete || r.blindIn(t, n.At.Box):
+	case box.View[t] < Complete || r.blind[SideBox{Side: t, Box: n.At.Box}]:
 		why = ReasonIncomplete
 	}
 	if why != "" {
@@ -269,12 +267,6 @@ func (r *reconciler) decideNew(n *newMessage) {
 	r.plan.Gains = append(r.plan.Gains, Gain{
 		To: t, From: n.At, Epoch: n.Epoch, Box: n.At.Box, Item: n.Item, Settle: []Ref{ref},
 	})
-}
-
-// blindIn tells whether a new message in that mailbox could not be
-// identified: it might be the very one that is to be copied there.
-func (r *reconciler) blindIn(s Side, box mail.BoxID) bool {
-	return r.unreadIn[SideBox{Side: s, Box: box}]
 }
 
 // keepNew records a message that stays on its side for good.
