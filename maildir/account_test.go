@@ -108,7 +108,7 @@ func (a *account) disk() sidetest.Snapshot {
 				name = string(mail.Inbox)
 			}
 		}
-		s[mail.MailboxName(name)], err = messagesIn(dir)
+		s[mail.MailboxName(unescapeUTF8(name))], err = messagesIn(dir)
 		return err
 	})
 	if err != nil && !os.IsNotExist(err) {
