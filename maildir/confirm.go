@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -26,7 +27,14 @@ type confirmer struct {
 	outside []bool
 	gone    []plan.Gone
 	byKey   map[string][]int
+	// since is a moment at which all of them were still in their places, by
+	// the clock of the file system; zero if there is none to rely on.
+	since time.Time
 }
+
+// clockDoubt is how far a clock may have been set back and put right again
+// without a file from in between being overlooked.
+const clockDoubt = 25 * time.Hour
 
 // Confirm lists every mailbox of the tree again. A message whose key, or
 // whose bytes, lie in any of them is not gone.
@@ -42,6 +50,7 @@ func (m *Maildir) Confirm(ctx context.Context, gone []plan.Gone) (sure, outside 
 		c.sure[i] = true
 		c.byKey[string(g.At.Ref)] = append(c.byKey[string(g.At.Ref)], i)
 	}
+	c.since = m.allThere(gone)
 	if err := c.look(); err != nil {
 		return nil, nil, err
 	}
@@ -54,6 +63,29 @@ func (m *Maildir) Confirm(ctx context.Context, gone []plan.Gone) (sure, outside 
 		}
 	}
 	return sure, outside, nil
+}
+
+// allThere is a moment at which every one of the messages was in its place: the
+// last change of its mailbox that the listing before this run knew of. What
+// came elsewhere before that moment is no other half of a move.
+func (m *Maildir) allThere(gone []plan.Gone) time.Time {
+	var first time.Time
+	for _, g := range gone {
+		at := m.listed[m.bound[g.At.Box]]
+		if at.IsZero() || at.After(m.opt.Clock()) {
+			return time.Time{} // not known, or by a clock that was wrong
+		}
+		if first.IsZero() || at.Before(first) {
+			first = at
+		}
+	}
+	return first.Add(-clockDoubt)
+}
+
+// unmoved tells whether nothing came to a mailbox that takes no part since all
+// the messages were in their places.
+func (c *confirmer) unmoved(k marks) bool {
+	return !c.since.IsZero() && k.local && k.cur.before(c.since) && k.new.before(c.since)
 }
 
 // look walks the tree anew, since mailboxes may have come and gone.
@@ -108,7 +140,7 @@ func (c *confirmer) hidden(err error) error {
 // mailbox looks for the gone messages in one mailbox, as it is now.
 func (c *confirmer) mailbox(b *mailbox, bound bool) error {
 	was := c.m.tree[b.name] // nil for one that has just come
-	if bound && was != nil && was.untouched(b.marks) {
+	if bound && was != nil && was.untouched(b.marks) || !bound && c.unmoved(b.marks) {
 		return nil
 	}
 	f, err := c.m.open(b)
@@ -179,6 +211,11 @@ func (b *mailbox) knew(key string, now *listing) bool {
 // compare finds out whether a file that was not known can be one of the
 // messages that are gone.
 func (c *confirmer) compare(f *folder, e entry, outside bool) error {
+	if look, err := f.part(e.inNew).stat(e.name); err != nil {
+		return c.hidden(err)
+	} else if !c.candidate(look, outside) {
+		return nil // most are told apart without being opened
+	}
 	file, st, err := f.part(e.inNew).read(e.name)
 	if err != nil {
 		return c.hidden(err) // it may be any of them
@@ -214,6 +251,20 @@ func (c *confirmer) compare(f *folder, e entry, outside bool) error {
 		}
 	}
 	return nil
+}
+
+// candidate tells whether a file can be one of the messages, by its size and,
+// in a mailbox that takes no part, by when it came there.
+func (c *confirmer) candidate(st stat, outside bool) bool {
+	if outside && !c.since.IsZero() && st.ctime.Before(c.since) && c.m.locals[st.dev] {
+		return false
+	}
+	for i, g := range c.gone {
+		if !c.outside[i] && (c.sure[i] || outside) && fits(st.size, g.Ident.Size) {
+			return true
+		}
+	}
+	return false
 }
 
 // fits tells whether a file of this size can hold a message of that canonical

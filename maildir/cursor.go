@@ -90,6 +90,19 @@ func (k marks) cursor(count int, quiet bool) plan.Cursor {
 		k.keywords.ino, k.keywords.mtime, k.keywords.ctime))
 }
 
+// lastChange is when the mailbox changed last before the listing that a cursor
+// tells of: its messages were all there after that.
+func lastChange(c plan.Cursor) (time.Time, bool) {
+	var k marks
+	var trust string
+	var count int
+	if _, err := fmt.Sscanf(string(c), "m1 %s %d %d-%d-%d %d-%d-%d", &trust, &count,
+		&k.cur.ino, &k.cur.mtime, &k.cur.ctime, &k.new.ino, &k.new.mtime, &k.new.ctime); err != nil {
+		return time.Time{}, false
+	}
+	return time.Unix(0, max(k.cur.ctime, k.new.ctime)), true
+}
+
 // since compares a mailbox with a cursor. count is the number of messages, if
 // the cursor still holds, else -1.
 func (k marks) since(c plan.Cursor) (state plan.BoxState, count int) {

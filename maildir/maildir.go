@@ -46,6 +46,7 @@ type Maildir struct {
 	tree    map[mail.MailboxName]*mailbox // nil before the first look
 	// surveyed are the names that the last Survey gave.
 	surveyed map[mail.MailboxName]bool
+	listed   map[mail.MailboxName]time.Time // see Confirm
 	strange  []string
 	scratch  []byte          // for listings
 	locals   map[uint64]bool // by device: whether its times can be trusted

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/sync/plan"
@@ -23,7 +24,12 @@ func (m *Maildir) Survey(ctx context.Context, since map[mail.MailboxName]plan.Si
 		return nil, err
 	}
 	m.tree, m.strange = w.found, w.strange
-	m.surveyed = map[mail.MailboxName]bool{}
+	m.surveyed, m.listed = map[mail.MailboxName]bool{}, map[mail.MailboxName]time.Time{}
+	for name, s := range since {
+		if at, ok := lastChange(s.Cursor); ok {
+			m.listed[name] = at
+		}
+	}
 	boxes := make([]plan.Box, 0, len(m.tree))
 	for name, b := range m.tree {
 		m.surveyed[name] = true
