@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -180,21 +181,24 @@ const renameBox mail.BoxID = -1 << 40
 // sameMailbox completes the evidence for a rename: the mailbox under the new
 // name holds messages that the old one held, by their Refs (and sizes, where
 // both are known). A directory with the old one's inode that holds one of its
-// files is it; on a server most of what is older than the last look must be
-// known, since mailboxes may share a UIDVALIDITY. Not all: a run that died may
-// have looked, and recorded nothing more.
+// files is it; on a server most of what is older than the last message known
+// there must be known, since mailboxes may share a UIDVALIDITY. What is newer
+// has come since, whatever UIDNEXT a run that died may have noted.
 func (r *run) sameMailbox(ctx context.Context, c plan.Rename) (bool, error) {
-	sizes := map[mail.Ref]int64{}
+	sizes, last := map[mail.Ref]int64{}, uint32(1)
 	rows, err := r.Index.RowsIn(ctx, c.Box)
 	if err != nil {
 		return false, indexFault(err)
 	}
 	for _, row := range rows {
-		if row.At[c.Side].Box == c.Box && !row.At[c.Side].IsZero() {
-			sizes[row.At[c.Side].Ref] = row.Ident[c.Side].Size
+		if at := row.At[c.Side]; at.Box == c.Box && !at.IsZero() {
+			sizes[at.Ref] = row.Ident[c.Side].Size
+			if uid, err := strconv.ParseUint(string(at.Ref), 10, 32); err == nil {
+				last = max(last, uint32(uid))
+			}
 		}
 	}
-	side, next := r.side[c.Side], r.record(c.Box).Side[c.Side].Next
+	side := r.side[c.Side]
 	side.Bind(map[mail.BoxID]mail.MailboxName{renameBox: c.To})
 	seen, same, strange := 0, 0, 0
 	_, err = side.Scan(ctx, renameBox, plan.Since{}, func(m plan.Seen) error {
@@ -203,7 +207,7 @@ func (r *run) sameMailbox(ctx context.Context, c plan.Rename) (bool, error) {
 		switch {
 		case ok && (c.Side == plan.Local || size == 0 || m.Item.Ident.Size == 0 || size == m.Item.Ident.Size):
 			same++
-		case c.Side == plan.Remote && olderThan(m.Ref, next):
+		case c.Side == plan.Remote && olderThan(m.Ref, last):
 			strange++
 		}
 		return nil
