@@ -3,6 +3,7 @@ package imap
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	goimap "github.com/emersion/go-imap/v2"
@@ -153,7 +154,9 @@ func (s *session) stepAside() error {
 	return err
 }
 
-// Remove implements engine.Writer. The server is asked for children and
+// Remove implements engine.Writer. Names that hold no mail do not count as
+// children: some servers keep those of mailboxes long gone (RFC 9051, section
+// 6.3.5, lets a mailbox with children be deleted). The server is asked for children and
 // messages just before; a message that arrives between is lost with the
 // mailbox, which a server that keeps to RFC 3501 cannot prevent.
 func (a *Account) Remove(ctx context.Context, name mail.MailboxName) error {
@@ -171,7 +174,8 @@ func (a *Account) Remove(ctx context.Context, name mail.MailboxName) error {
 				return err
 			}
 			for _, c := range children {
-				if strings.HasPrefix(c.Mailbox, wire+a.names.sep) {
+				hollow := slices.Contains(c.Attrs, goimap.MailboxAttrNoSelect) || slices.Contains(c.Attrs, goimap.MailboxAttrNonExistent)
+				if strings.HasPrefix(c.Mailbox, wire+a.names.sep) && !hollow {
 					return mail.NewFault(mail.GradeMailbox, mail.ClassServer, fmt.Errorf("it has mailboxes below it"), "")
 				}
 			}
