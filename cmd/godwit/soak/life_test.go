@@ -410,7 +410,7 @@ func (x *soak) entangled(b *box) bool {
 // nothing but another mailbox.
 func (x *soak) rename(s plan.Side) error {
 	b := x.pick(func(b *box) bool {
-		return !b.fixed && x.calm(b) && !slices.ContainsFunc(x.below(b), func(c *box) bool { return !x.calm(c) })
+		return !b.fixed && x.calm(b) && !x.entangled(b)
 	})
 	if b == nil {
 		return nil
