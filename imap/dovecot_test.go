@@ -227,6 +227,26 @@ func TestNewMailDoesNotHoldBackLossesItCannotExplain(t *testing.T) {
 	}
 }
 
+// TestRemoveAboveEmptyNames removes a mailbox below which the server goes on to
+// list a name without mail.
+func TestRemoveAboveEmptyNames(t *testing.T) {
+	b := newBench(t)
+	b.create("Work", "Work/Deep/Deeper")
+	if err := b.side.Remove(ctx, "Work"); err == nil {
+		t.Error("a mailbox was removed with mailboxes below it")
+	}
+	for _, name := range []mail.MailboxName{"Work/Deep/Deeper", "Work"} {
+		if err := b.side.Remove(ctx, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, box := range b.survey(nil) {
+		if box.Name != mail.Inbox && !box.Container {
+			t.Errorf("%s is still there", box.Name)
+		}
+	}
+}
+
 func TestProbe(t *testing.T) {
 	s := imaptest.Dovecot(t, imaptest.Bare())
 	r, err := imap.Probe(ctx, optionsFor(s, "ann"))
