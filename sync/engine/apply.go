@@ -445,7 +445,7 @@ func (r *run) removeBoxes(ctx context.Context, _ *plan.Plan) error {
 		r.report.Removed[op.Side]++
 		r.report.Mailboxes--
 		r.did(Event{Verb: VerbRemoved, Side: op.Side, Mailbox: op.Name})
-		if err := r.settle(ctx, &plan.Settlement{Forget: []mail.BoxID{rec.ID}, Events: r.takeEvents()}); err != nil {
+		if err := r.forget(ctx, []mail.BoxID{rec.ID}); err != nil {
 			return err
 		}
 		r.there[rec.ID] = [2]bool{}

@@ -42,10 +42,20 @@ func (r *run) expectLate(ctx context.Context, in plan.Intent) error {
 
 // findDoubles takes late copies out of what is new on the server.
 func (r *run) findDoubles(ctx context.Context) error {
+	var leaving []mail.Identity
 	for _, in := range r.late {
 		c := r.lateCandidates(in)
 		if len(c) == 0 {
 			continue
+		}
+		if leaving == nil {
+			var err error
+			if leaving, err = r.leaving(ctx); err != nil {
+				return err
+			}
+		}
+		if slices.ContainsFunc(leaving, func(id mail.Identity) bool { return couldBe(id, in.Item.Ident) }) {
+			continue // it may be that message, in its new place
 		}
 		if err := r.identifyDoubles(ctx, in, c); err != nil {
 			return err
@@ -55,6 +65,58 @@ func (r *run) findDoubles(ctx context.Context) error {
 		return c.Kind == plan.KindNew && c.Side == plan.Remote && r.isDouble(c.At)
 	})
 	return nil
+}
+
+// leaving are the identities of what has left its place on the server, or may
+// have: a message that turns up may be one of them, moved.
+func (r *run) leaving(ctx context.Context) ([]mail.Identity, error) {
+	out := []mail.Identity{}
+	add := func(rows []plan.Row) {
+		for i := range rows {
+			out = append(out, rows[i].Ident[plan.Remote])
+			if rows[i].Ident[plan.Remote].Body != rows[i].Ident[plan.Local].Body {
+				out = append(out, rows[i].Ident[plan.Local])
+			}
+		}
+	}
+	var ids []int64
+	for i := range r.changes {
+		if c := &r.changes[i]; c.Side == plan.Remote && c.Kind == plan.KindGone {
+			ids = append(ids, c.Row)
+		}
+	}
+	slices.Sort(ids)
+	gone, err := r.Index.Rows(ctx, slices.Compact(ids))
+	if err != nil {
+		return nil, indexFault(err)
+	}
+	waiting, err := r.Index.RowsByState(ctx, plan.Unbound)
+	if err != nil {
+		return nil, indexFault(err)
+	}
+	add(gone)
+	add(waiting)
+	add(r.unbind)
+	for i := range r.records {
+		rec := &r.records[i]
+		if rec.ID <= 0 || rec.Dormant || r.there[rec.ID][plan.Remote] && r.view[plan.SideBox{Side: plan.Remote, Box: rec.ID}] == plan.Complete {
+			continue
+		}
+		unseen, err := r.Index.RowsIn(ctx, rec.ID)
+		if err != nil {
+			return nil, indexFault(err)
+		}
+		add(unseen)
+	}
+	return out, nil
+}
+
+// couldBe tells whether nothing known of two messages tells them apart.
+func couldBe(a, b mail.Identity) bool {
+	if !a.Body.IsZero() && !b.Body.IsZero() {
+		return a.Body == b.Body
+	}
+	return a.Light.IsZero() || b.Light.IsZero() || a.Light == b.Light
 }
 
 func (r *run) isDouble(at plan.Place) bool {

@@ -495,3 +495,45 @@ func bodyAt(m *sidetest.Memory, ref mail.Ref) string {
 	}
 	return ""
 }
+
+// die lets a run die before, or after, the n-th step of that name.
+func (w *world) die(t *testing.T, name string, mode sidetest.Mode) {
+	t.Helper()
+	var f sidetest.Faults
+	f.FailNamed(name, 1, mode)
+	w.try(func(o *engine.Options) {
+		o.Local = sidetest.Faulty(o.Local, &f, "local")
+		o.Remote = sidetest.Faulty(o.Remote, &f, "remote")
+		o.Index = sidetest.FaultyIndex(o.Index, &f)
+	})
+	need(t, f.Hit() != "", "no fault: %v", f.Names())
+}
+
+// A message that was sent twice and is then filed anew is no double of itself.
+func TestFiledAnewAfterARepeatedCopy(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.fill(t, "INBOX", 0, 20)
+		w.local.Deliver("INBOX", letter(50), mail.FlagSet{}, day)
+		w.die(t, "remote put", sidetest.DieBefore)
+		w.run(t)
+		w.remote.Move("INBOX", find(w.remote, "INBOX", 50), "INBOX", false)
+		w.run(t)
+		need(t, count(w.local, 50) == 1 && count(w.remote, 50) == 1, "%d here, %d there: %v", count(w.local, 50), count(w.remote, 50), w.actions())
+		w.agree(t)
+	})
+}
+
+// What was begun in a mailbox that is gone from both sides is over.
+func TestMailboxThatIsGoneTakesItsIntentsAlong(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.fill(t, "INBOX", 0, 20)
+		w.fill(t, "Work", 30, 2)
+		w.local.Deliver("Work", letter(50), mail.FlagSet{}, day)
+		w.die(t, "remote put", sidetest.DieBefore)
+		w.local.DeleteBox("Work")
+		w.remote.DeleteBox("Work")
+		rep := w.run(t)
+		need(t, rep.Exit() == 0, "exit %d: %v", rep.Exit(), rep.Faults)
+		w.agree(t)
+	})
+}

@@ -292,7 +292,7 @@ func (r *run) doFolders(ctx context.Context, fp *plan.FolderPlan) error {
 		}
 	}
 	if !r.DryRun && len(fp.Forget) > 0 {
-		if err := r.settle(ctx, &plan.Settlement{Forget: fp.Forget}); err != nil {
+		if err := r.forget(ctx, fp.Forget); err != nil {
 			return err
 		}
 	}
@@ -305,6 +305,21 @@ func (r *run) doFolders(ctx context.Context, fp *plan.FolderPlan) error {
 		}
 	}
 	return nil
+}
+
+// forget takes mailboxes out of the index, and what was begun in them.
+func (r *run) forget(ctx context.Context, ids []mail.BoxID) error {
+	intents, err := r.Index.Intents(ctx)
+	if err != nil {
+		return indexFault(err)
+	}
+	st := plan.Settlement{Forget: ids, Events: r.takeEvents()}
+	for _, in := range intents {
+		if slices.Contains(ids, in.To) || slices.Contains(ids, in.From.Box) {
+			st.Done = append(st.Done, in.ID)
+		}
+	}
+	return r.settle(ctx, &st)
 }
 
 // parentFailed tells whether a parent of the mailbox should have been renamed
