@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -161,12 +162,13 @@ func TestClock(t *testing.T) {
 	for _, within := range []bool{false, true} {
 		t.Run(fmt.Sprintf("within %v", within), func(t *testing.T) {
 			a := newAccount(t, Options{FSync: true})
-			ahead := time.Duration(0)
-			a.now = func() time.Time { return time.Now().Add(ahead) }
+			var jumped atomic.Int64 // both sides look at the clock at once
+			ahead := func() time.Duration { return time.Duration(jumped.Load()) }
+			a.now = func() time.Time { return time.Now().Add(ahead()) }
 			// The file system's clock does not jump with ours: one that is
 			// behind it must be told from one that is ahead, which would show
 			// in the times of all that changes after.
-			a.diskNow = func() time.Time { return time.Now().Add(min(ahead, 0)) }
+			a.diskNow = func() time.Time { return time.Now().Add(min(ahead(), 0)) }
 			for n := range 6 {
 				a.serve("INBOX", n, mail.Seen)
 			}
@@ -181,11 +183,11 @@ func TestClock(t *testing.T) {
 				a.serve("INBOX", 0)
 				x := &tap{}
 				if !within {
-					ahead += jump
+					jumped.Add(int64(jump))
 				} else {
 					x.hook = func(call int) {
 						if call == 100 {
-							ahead += jump
+							jumped.Add(int64(jump))
 						}
 					}
 				}
