@@ -164,7 +164,9 @@ func (c *boxCheck) copyHere(ctx context.Context, row *plan.Row, item mail.Item) 
 	if got := hash.Sum().Body; !given || !bytes.Equal(got[:], row.Ident[plan.Remote].Body[:]) {
 		return plan.Placed{}, errors.New("the server's message changed while it was copied")
 	}
-	placed, err := batch.Commit(context.WithoutCancel(ctx))
+	finish, done := finishing(ctx)
+	placed, err := batch.Commit(finish)
+	done()
 	switch {
 	case err != nil:
 		return plan.Placed{}, err
