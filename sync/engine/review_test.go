@@ -537,3 +537,21 @@ func TestMailboxThatIsGoneTakesItsIntentsAlong(t *testing.T) {
 		w.agree(t)
 	})
 }
+
+// A mailbox that was made under one that the other side renamed goes with it.
+func TestNewChildOfARenamedMailbox(t *testing.T) {
+	for _, side := range plan.Sides {
+		t.Run(side.String(), func(t *testing.T) {
+			each(t, func(t *testing.T, w *world) {
+				w.fill(t, "Work", 0, 10)
+				m := [2]*sidetest.Memory{w.local, w.remote}
+				need(t, m[side].RenameBox("Work", "Job"), "rename")
+				m[side.Other()].Deliver("Work/New", letter(50), mail.FlagSet{}, day)
+				rep := w.run(t)
+				need(t, rep.Exit() == 0, "exit %d: %v %v", rep.Exit(), rep.Faults, w.actions())
+				need(t, find(m[side], "Job/New", 50) != "", "not where it belongs: %v", w.actions())
+				w.agree(t)
+			})
+		})
+	}
+}

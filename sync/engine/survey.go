@@ -271,6 +271,9 @@ func (r *run) doFolders(ctx context.Context, fp *plan.FolderPlan) error {
 		var err error
 		switch op.Kind {
 		case plan.FolderCreate:
+			if h := rec.Side[op.Side]; !r.DryRun && h.Name == "" && rec.Side[op.Side.Other()].Name != op.Name {
+				continue // the mailbox above its other half could not be renamed: next time
+			}
 			err = r.createBox(ctx, rec, op)
 		case plan.FolderRename:
 			if r.parentFailed(op) {

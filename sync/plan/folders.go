@@ -235,27 +235,46 @@ func (f *folders) vanished(k int, s Side) {
 	}
 }
 
+// after is the name that a mailbox has when the renames of this run are done:
+// one above it takes it along.
+func (f *folders) after(s Side, name mail.MailboxName) mail.MailboxName {
+	var above FolderOp // the nearest
+	for _, o := range f.plan.Ops {
+		if o.Kind == FolderRename && o.Side == s && name.Within(o.Name) && len(o.Name) > len(above.Name) {
+			above = o
+		}
+	}
+	if above.Name == "" {
+		return name
+	}
+	return above.To + name[len(above.Name):]
+}
+
 // unknown makes pairs of mailboxes that the index does not know.
 func (f *folders) unknown() {
+	listed := map[mail.MailboxName][2]mail.MailboxName{} // by the name they will have
 	names := map[mail.MailboxName]bool{}
 	for _, s := range Sides {
 		for name, b := range f.seen[s] {
 			if !b.Container && !f.used[s][name] && !f.undecided(s, func(c Rename) bool { return c.To == name }) {
-				names[name] = true
+				to := f.after(s, name)
+				both := listed[to]
+				both[s] = name
+				listed[to], names[to] = both, true
 			}
 		}
 	}
-	for _, name := range sortedNames(names) {
+	for _, to := range sortedNames(names) {
 		var rec BoxRecord
 		var there [2]bool
 		for _, s := range Sides {
-			if b := f.mailbox(s, name); b != nil && !f.used[s][name] {
+			if name := listed[to][s]; name != "" {
 				there[s] = true
 				rec.Side[s].Name = name
-				f.refresh(&rec, s, b)
+				f.refresh(&rec, s, f.seen[s][name])
 			}
 		}
-		if !f.in.Scope(name, rec.Role) {
+		if !f.in.Scope(to, rec.Role) {
 			continue
 		}
 		k := len(f.plan.Records)
@@ -279,6 +298,13 @@ func (f *folders) order() {
 			return -d
 		}
 		return d
+	}
+	for i := range f.plan.Ops {
+		if o := &f.plan.Ops[i]; o.Kind == FolderCreate {
+			if other := f.plan.Records[o.Record].Side[o.Side.Other()].Name; o.Name == other {
+				o.Name = f.after(o.Side.Other(), other)
+			}
+		}
 	}
 	slices.SortStableFunc(f.plan.Ops, func(a, b FolderOp) int {
 		if c := cmp.Compare(rank(a), rank(b)); c != 0 {
