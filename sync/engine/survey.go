@@ -345,6 +345,9 @@ func (r *run) createBox(ctx context.Context, rec *plan.BoxRecord, op plan.Folder
 		if box.Name == "" {
 			box.Name = op.Name
 		}
+		if op.Side == plan.Remote {
+			delete(r.known, rec.ID) // it is another mailbox, by our own hand
+		}
 		h := &rec.Side[op.Side]
 		*h = plan.BoxSide{Name: op.Name, ID: box.ID, Rights: box.Rights}
 		box.State = plan.Unknown
