@@ -36,7 +36,7 @@ func (r *run) apply(ctx context.Context, p *plan.Plan) error {
 			return err
 		}
 	}
-	steps := []func(context.Context, *plan.Plan) error{r.bind, r.gainSure, r.flag, r.move, r.lose, r.dropDoubles, r.removeBoxes}
+	steps := []func(context.Context, *plan.Plan) error{r.bind, r.gainSure, r.flag, r.move, r.lose, r.moveRest, r.dropDoubles, r.removeBoxes}
 	for i, step := range steps {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -310,11 +310,28 @@ func (r *run) notDone(s plan.Side, box mail.BoxID, settle []plan.Ref, o plan.Out
 	}
 }
 
-// move makes one side follow the other's moves.
+// move makes one side follow the other's moves. Those that fail in a mailbox
+// from which messages are yet to be deleted are tried again after that: a
+// server without UIDPLUS takes none out while others are marked.
 func (r *run) move(ctx context.Context, p *plan.Plan) error {
+	r.losing = map[plan.SideBox]bool{}
+	for _, l := range p.Losses {
+		r.losing[plan.SideBox{Side: l.Side, Box: l.At.Box}] = true
+	}
+	return r.moveAll(ctx, p.Moves)
+}
+
+// moveRest tries moves again that failed before the deletions.
+func (r *run) moveRest(ctx context.Context, _ *plan.Plan) error {
+	rest := r.movesLeft
+	r.losing, r.movesLeft = nil, nil
+	return r.moveAll(ctx, rest)
+}
+
+func (r *run) moveAll(ctx context.Context, moves []plan.Move) error {
 	for _, s := range plan.Sides {
 		var list []plan.Move
-		for _, m := range p.Moves {
+		for _, m := range moves {
 			if m.Side == s {
 				list = append(list, m)
 			}
@@ -400,6 +417,10 @@ func (r *run) movedOut(ctx context.Context, list []plan.Move, intents []plan.Int
 			}
 			st.Put = append(st.Put, row)
 			r.declined(t, m.From.Box, "moves", true)
+			continue
+		case o.Result == plan.Failed && r.losing[plan.SideBox{Side: t, Box: m.From.Box}]:
+			r.unsettle(m.Settle)
+			r.movesLeft = append(r.movesLeft, m)
 			continue
 		default:
 			r.notDone(t, m.From.Box, m.Settle, o)

@@ -57,6 +57,10 @@ type run struct {
 	there   map[mail.BoxID][2]bool
 	survey  [2]map[mail.MailboxName]plan.Box
 	removes []plan.FolderOp
+	// losing are the mailboxes from which messages are yet to be deleted,
+	// movesLeft the moves out of them that failed.
+	losing    map[plan.SideBox]bool
+	movesLeft []plan.Move
 	// notFollowed are mailboxes whose rename on that side could not be
 	// carried over.
 	notFollowed map[mail.BoxID]plan.Side

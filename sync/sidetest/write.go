@@ -164,6 +164,11 @@ func (s *session) move(b *box, msg *message, op plan.Op) plan.Outcome {
 	case to.rights.NoInsert:
 		return declined("moves into it", to)
 	}
+	if s.m.kind == Server && !s.m.Traits.UIDPlus { // it copies and expunges
+		if err := othersMarked(b, msg); err != nil {
+			return plan.Outcome{Result: plan.Failed, Epoch: b.epoch, Err: err}
+		}
+	}
 	moved := s.m.move(b, msg, to, s.m.kind == Maildir)
 	s.own[moved.arrived] = true
 	at := plan.Place{Box: op.To}
@@ -181,13 +186,20 @@ func (s *session) expunge(b *box, msg *message) plan.Outcome {
 	}
 	if s.m.kind == Server && !s.m.Traits.UIDPlus {
 		s.m.setFlags(b, msg, msg.flags.With(mail.Deleted))
-		for _, other := range b.msgs {
-			if other != msg && other.flags.Has(mail.Deleted) {
-				return plan.Outcome{Result: plan.Failed, Epoch: b.epoch,
-					Err: fmt.Errorf("%s holds other messages marked \\Deleted: expunge them first", b.name)}
-			}
+		if err := othersMarked(b, msg); err != nil {
+			return plan.Outcome{Result: plan.Failed, Epoch: b.epoch, Err: err}
 		}
 	}
 	s.m.take(b, msg)
 	return plan.Outcome{Result: plan.Done, Epoch: b.epoch}
+}
+
+// othersMarked is the error of a server that expunges only all that is marked.
+func othersMarked(b *box, msg *message) error {
+	for _, other := range b.msgs {
+		if other != msg && other.flags.Has(mail.Deleted) {
+			return fmt.Errorf("%s holds other messages marked \\Deleted: expunge them first", b.name)
+		}
+	}
+	return nil
 }
