@@ -299,12 +299,19 @@ func (f *folders) order() {
 		}
 		return d
 	}
-	for i := range f.plan.Ops {
-		if o := &f.plan.Ops[i]; o.Kind == FolderCreate {
-			if other := f.plan.Records[o.Record].Side[o.Side.Other()].Name; o.Name == other {
-				o.Name = f.after(o.Side.Other(), other)
-			}
+	// What the other half is called is about to change where a mailbox above
+	// it is renamed.
+	to := map[int]mail.MailboxName{}
+	for i, o := range f.plan.Ops {
+		switch other := f.plan.Records[o.Record].Side[o.Side.Other()].Name; {
+		case o.Kind == FolderCreate && o.Name == other:
+			f.plan.Ops[i].Name = f.after(o.Side.Other(), other)
+		case o.Kind == FolderRename && o.To == other:
+			to[i] = f.after(o.Side.Other(), other)
 		}
+	}
+	for i, name := range to { // after was to go by what was seen
+		f.plan.Ops[i].To = name
 	}
 	slices.SortStableFunc(f.plan.Ops, func(a, b FolderOp) int {
 		if c := cmp.Compare(rank(a), rank(b)); c != 0 {
