@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -213,9 +214,9 @@ func TestRepairInterrupted(t *testing.T) {
 		w.fill(t, "INBOX", 0, 5)
 		w.local.Rot("INBOX", find(w.local, "INBOX", 2), stored(2, bitFlipped))
 		ctx, cancel := context.WithCancel(context.Background())
-		calls := 0
+		var calls atomic.Int64 // both sides are surveyed at once
 		hook := func(string) {
-			if calls++; calls == cut {
+			if calls.Add(1) == int64(cut) {
 				cancel()
 			}
 		}
@@ -225,7 +226,7 @@ func TestRepairInterrupted(t *testing.T) {
 		_, err := engine.Verify(ctx, o)
 		cancel()
 		w.local.Hook, w.remote.Hook = nil, nil
-		if calls < cut {
+		if calls.Load() < int64(cut) {
 			need(t, err == nil, "uninterrupted: %v", err)
 			break
 		}
