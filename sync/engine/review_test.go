@@ -555,3 +555,20 @@ func TestNewChildOfARenamedMailbox(t *testing.T) {
 		})
 	}
 }
+
+// A child of a renamed mailbox that cannot be proved to be the same goes with
+// it all the same: no name stands for two.
+func TestRenamedWithAChildThatIsNotProved(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.remote.Traits.BoxIDs = false
+		w.fill(t, "Work", 0, 10)
+		w.fill(t, "Work/Deep", 20, 5)
+		w.fill(t, "INBOX", 40, 20)
+		need(t, w.remote.RenameBox("Work", "Job"), "rename")
+		w.remote.ResetEpoch("Job/Deep")
+		rep := w.run(t)
+		need(t, rep.Exit() == 0 && rep.Deleted == [2]int{}, "exit %d, deleted %v: %v %v", rep.Exit(), rep.Deleted, rep.Faults, w.actions())
+		need(t, w.local.Snapshot().Messages() == 35 && w.remote.Snapshot().Messages() == 35, "%d here, %d there", w.local.Snapshot().Messages(), w.remote.Snapshot().Messages())
+		w.agree(t)
+	})
+}

@@ -274,7 +274,7 @@ func (f *folders) unknown() {
 				f.refresh(&rec, s, f.seen[s][name])
 			}
 		}
-		if !f.in.Scope(to, rec.Role) {
+		if !f.in.Scope(to, rec.Role) || there != [2]bool{true, true} && f.rejoin(to, &rec, there) {
 			continue
 		}
 		k := len(f.plan.Records)
@@ -286,6 +286,36 @@ func (f *folders) unknown() {
 			}
 		}
 	}
+}
+
+// rejoin gives a mailbox that is listed on one side to the pair whose other
+// half a rename of this run brings to the same name: it vanished there under
+// its old name only because a mailbox above it was renamed, and could not be
+// proved to be the same. What is bound there is matched anew.
+func (f *folders) rejoin(to mail.MailboxName, found *BoxRecord, there [2]bool) bool {
+	s := Local
+	if there[Remote] {
+		s = Remote
+	}
+	for k := range f.plan.Records {
+		rec, t := &f.plan.Records[k], s.Other()
+		name := rec.Side[t].Name
+		if rec.Dormant || f.plan.There[k] != [2]bool{s == Remote, s == Local} || f.after(t, name) != to || name == to {
+			continue
+		}
+		id := rec.ID
+		rec.Side[s] = BoxSide{Name: found.Side[s].Name, ID: found.Side[s].ID, Rights: found.Side[s].Rights}
+		f.plan.There[k][s] = true
+		f.plan.Ops = slices.DeleteFunc(f.plan.Ops, func(o FolderOp) bool { return o.Record == k && o.Kind != FolderRename })
+		same := func(v VanishedBox) bool { return v.Record == k }
+		f.plan.Vanished = slices.DeleteFunc(f.plan.Vanished, same)
+		f.plan.Restored = slices.DeleteFunc(f.plan.Restored, same)
+		if id != 0 {
+			f.plan.Restored = append(f.plan.Restored, VanishedBox{Record: k, Side: s})
+		}
+		return true
+	}
+	return false
 }
 
 // order puts renames first, parents before children; then creations, parents
