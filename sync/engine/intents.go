@@ -172,6 +172,9 @@ func (r *run) bindFound(ctx context.Context, in plan.Intent, found plan.Found, b
 			return r.settle(ctx, &plan.Settlement{Done: []int64{in.ID}})
 		}
 	}
+	if in.Kind == plan.IntentMove {
+		r.followed(&row, s.Other(), in.To)
+	}
 	row.At[s], row.Epoch[s] = found.At, found.Epoch
 	if s == plan.Local {
 		row.Stat = found.Stat
@@ -187,4 +190,21 @@ func (r *run) bindFound(ctx context.Context, in plan.Intent, found plan.Found, b
 		}
 	}
 	return err
+}
+
+// followed makes a row remember that the other side had moved its message, too,
+// to the mailbox to which it was found moved here: if it lies elsewhere there
+// by now, that is another move, also if it is back where it was.
+func (r *run) followed(row *plan.Row, other plan.Side, to mail.BoxID) {
+	rec := r.record(to)
+	if !r.KeepsRef[other] || row.At[other].IsZero() || row.At[other].Box == to || rec.Side[other].Epoch == "" {
+		return
+	}
+	for _, box := range []mail.BoxID{row.At[other].Box, to} {
+		if b := r.record(box); b != nil {
+			b.Side[other].Cursor = "" // to be compared in full
+		}
+	}
+	row.At[other] = plan.Place{Box: to, Ref: row.At[other].Ref}.Displaced(row.ID)
+	row.Epoch[other] = rec.Side[other].Epoch
 }

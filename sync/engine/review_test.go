@@ -572,3 +572,22 @@ func TestRenamedWithAChildThatIsNotProved(t *testing.T) {
 		w.agree(t)
 	})
 }
+
+// A message that is moved, and moved back while the run that followed it was
+// dead, is followed back.
+func TestMovedBackAfterAMoveThatWasNotRecorded(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.remote.CreateBox("Work")
+		w.fill(t, "INBOX", 0, 10)
+		w.local.Move("INBOX", find(w.local, "INBOX", 3), "Work", true)
+		w.die(t, "remote do move", sidetest.DieAfter)
+		need(t, find(w.remote, "Work", 3) != "", "not moved")
+		w.local.Move("Work", find(w.local, "Work", 3), "INBOX", true)
+		rep := w.run(t)
+		need(t, rep.Exit() == 0, "exit %d: %v", rep.Exit(), rep.Faults)
+		if !w.remote.Traits.UIDPlus { // the next run knows where it went
+			w.run(t)
+		}
+		w.agree(t)
+	})
+}
