@@ -79,6 +79,11 @@ func (r *run) resolve(ctx context.Context, in plan.Intent, bound boundPlaces) er
 	case plan.FoundAbsent:
 		return r.expectLate(ctx, in)
 	}
+	if r.Clock().Sub(in.At) > lateWindow {
+		// Several may be it, and looking longer will not tell. What is there is
+		// new mail like any other now, and joined by what it says.
+		return r.settle(ctx, &plan.Settlement{Done: []int64{in.ID}})
+	}
 	r.holdIntent(in)
 	return nil
 }
