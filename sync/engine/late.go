@@ -44,6 +44,9 @@ func (r *run) expectLate(ctx context.Context, in plan.Intent) error {
 func (r *run) findDoubles(ctx context.Context) error {
 	var leaving []mail.Identity
 	for _, in := range r.late {
+		if !r.mayDropDouble(in.To) {
+			continue // then it is mail like any other
+		}
 		c := r.lateCandidates(in)
 		if len(c) == 0 {
 			continue
@@ -121,6 +124,15 @@ func couldBe(a, b mail.Identity) bool {
 
 func (r *run) isDouble(at plan.Place) bool {
 	return slices.ContainsFunc(r.doubles, func(d double) bool { return d.at == at })
+}
+
+// mayDropDouble tells whether this run may delete on the server at all, and in
+// that mailbox: by its mode, its rights and what it is restricted to. An
+// adoption deletes nothing.
+func (r *run) mayDropDouble(box mail.BoxID) bool {
+	rec := r.record(box)
+	return !r.adopt && r.Policy.Lose[plan.Remote] && rec != nil && !rec.Side[plan.Remote].Rights.NoDelete &&
+		(r.Only == nil || r.Only(r.name(plan.Remote, box)))
 }
 
 // lateCandidates are the new messages that can be the late copy, by mailbox,
