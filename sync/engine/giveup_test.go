@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/sync/engine"
 	"github.com/godwit-mail/godwit/sync/plan"
 )
 
@@ -27,6 +28,34 @@ func TestIntentThatStaysUnknownIsGivenUp(t *testing.T) {
 		w.now = w.now.Add(25 * time.Hour)
 		rep = w.run(t)
 		need(t, rep.Exit() == 0 && rep.Copied == [2]int{1, 1}, "exit %d, copied %v: %v %v", rep.Exit(), rep.Copied, rep.Faults, w.actions())
+		w.agree(t)
+	})
+}
+
+// To look for a move may finish it. Where the mode moves nothing, nobody looks,
+// and the message waits.
+func TestMoveIsNotFinishedAgainstTheMode(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.fill(t, "INBOX", 0, 5)
+		w.fill(t, "Work", 10, 1)
+		rows, err := w.index.RowsByState(t.Context(), plan.Paired)
+		need(t, err == nil && len(rows) == 6, "%d rows, %v", len(rows), err)
+		row, to := rows[0], rows[5].At[plan.Remote].Box
+		err = w.index.Begin(t.Context(), []plan.Intent{{
+			Kind: plan.IntentMove, Side: plan.Remote, To: to, From: row.At[plan.Remote], FromEpoch: row.Epoch[plan.Remote],
+			Row: row.ID, Epoch: rows[5].Epoch[plan.Remote], Item: mail.Item{Ident: row.Ident[plan.Remote]}, At: w.now,
+		}})
+		need(t, err == nil, "%v", err)
+		asked := 0
+		w.remote.Hook = func(call string) {
+			if call == "resolve" {
+				asked++
+			}
+		}
+		rep := w.run(t, func(o *engine.Options) { o.Mode, o.Policy = "pull", plan.Pull() })
+		need(t, asked == 0 && rep.Exit() == 1 && !rep.Changed(), "asked %d times, exit %d: %v", asked, rep.Exit(), w.actions())
+		rep = w.run(t)
+		need(t, asked == 1 && rep.Exit() == 0, "asked %d times, exit %d: %v %v", asked, rep.Exit(), rep.Faults, w.actions())
 		w.agree(t)
 	})
 }
