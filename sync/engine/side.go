@@ -61,6 +61,19 @@ type Side interface {
 	Close() error
 }
 
+// An Expecter is a Side that can begin what it will be asked for while it
+// still waits for something else: on a link with a round-trip time it sends
+// ahead. Both methods are hints; they return at once, need not be followed by
+// the call they announce, and change nothing that can be seen. What was begun
+// for them is forgotten by the next Survey, Put, Do, Create, Rename or Remove.
+type Expecter interface {
+	// ExpectScans announces the Scans that come next, in this order.
+	ExpectScans(next []plan.Expected)
+	// ExpectFetch announces the Fetch that follows the one asked for next, or
+	// under way.
+	ExpectFetch(box mail.BoxID, refs []mail.Ref)
+}
+
 // A Writer is a Side that can be changed.
 type Writer interface {
 	Side
@@ -94,6 +107,10 @@ type Writer interface {
 // A Batch takes messages for one mailbox. Nothing of it is visible in the
 // mailbox before Commit on a Maildir; a server may show each message as it
 // is sent.
+//
+// While one batch of a side is committed, by another goroutine, the next one
+// of the same side may be begun and filled: at most these two, and they are
+// committed in the order in which they were begun.
 //
 // It is an alias so that a side can name the same type without importing the
 // engine.

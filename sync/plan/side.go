@@ -90,6 +90,12 @@ type Since struct {
 	Known int
 }
 
+// Expected is a scan that is about to be asked for; see engine.Expecter.
+type Expected struct {
+	Box   mail.BoxID
+	Since Since
+}
+
 // Seen is one message in the answer of a scan.
 type Seen struct {
 	Ref  mail.Ref
@@ -126,6 +132,11 @@ type Incoming struct {
 	// Open gives the bytes. A body that streams from the other side can be
 	// opened once only; a second Open gives an error.
 	Open func() (io.ReadCloser, error)
+	// Echo, if not nil, is asked once, after the body was read to its end:
+	// whether the stored copy is to be read back into Placed.Stored, because
+	// the side may have stored something else. A side that always stores what
+	// it is given need not ask.
+	Echo func() bool
 }
 
 // Placed tells what became of an Incoming.
@@ -138,7 +149,10 @@ type Placed struct {
 	// Flags are those that the side accepted of the ones given.
 	Flags mail.FlagSet
 	Ident mail.Identity // of the bytes as they were written
-	Stat  string
+	// Stored is the identity of the copy as the side gives it back, where Echo
+	// asked for it and it could be read; its Level tells.
+	Stored mail.Identity
+	Stat   string
 	// Unknown: the message may or may not have been stored (the connection
 	// broke before the answer).
 	Unknown bool
@@ -171,6 +185,9 @@ type Op struct {
 	Expect mail.Identity
 	// Stat is the mark the file had when the change was decided; "" on a server.
 	Stat string
+	// Has are the flags that the message had there when the change was
+	// decided: a hint under which name a file is to be found.
+	Has mail.FlagSet
 }
 
 // Result is how an Op ended.
