@@ -10,6 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// bootID names the time since the machine was last started (random(4)).
+func bootID() string {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(id))
+}
+
 // maxListing is the most memory that one listing asks of the kernel at once.
 const maxListing = 64 << 20
 

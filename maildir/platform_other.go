@@ -55,6 +55,10 @@ func syncData(f *os.File) error { return f.Sync() }
 // None is known here, so every mailbox is listed every time.
 func (d *dir) local() bool { return false }
 
+// bootID is not known here: what a crash takes after runs without fsync is
+// not noticed by it.
+func bootID() string { return "" }
+
 func syncFileSystem(int) error { return errors.ErrUnsupported }
 
 func syncfsTells() bool { return false }

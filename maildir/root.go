@@ -22,7 +22,7 @@ const markerHead = "# godwit keeps this Maildir in step with an account. Do not 
 
 // Root looks at the root: whose it is, and whether any mail is in it.
 func (m *Maildir) Root(ctx context.Context) (plan.Root, error) {
-	var r plan.Root
+	r := plan.Root{Unsynced: !m.opt.FSync, Boot: bootID()}
 	root, err := m.opt.seam.openPath(m.opt.Root)
 	if gone(err) {
 		return r, nil

@@ -194,6 +194,7 @@ const (
 	metaBound    = "bound"    // Options.Bound of the last run
 	metaMode     = "mode"
 	metaAdopting = "adopting" // "1": an adoption was begun and is not finished
+	metaUnsynced = "unsynced" // the boot in which runs wrote to a root that does not sync
 )
 
 // remember loads what the index knows of the account as a whole.
@@ -297,8 +298,31 @@ func (r *run) checkRoot(ctx context.Context) (ok bool, err error) {
 	case !root.Marked, root.Instance != r.meta[metaInstance], root.Runs != r.runs && root.Runs != r.runs+1:
 		r.adopt = true
 		r.note(Event{Text: "the maildir is not the one of the last run (restored, copied or replaced): nothing is deleted, both sides are joined"})
+	case crashed(r.meta, root):
+		r.adopt = true
+		r.note(Event{Text: "the machine was restarted since mail was written with fsync = false, and may have lost some of it: nothing is deleted, both sides are joined"})
 	}
 	return true, nil
+}
+
+// crashed tells whether what earlier runs wrote without making it durable may
+// have been lost by a crash of the machine.
+func crashed(meta map[string]string, root Root) bool {
+	was := meta[metaUnsynced]
+	return was != "" && was != root.Boot
+}
+
+// unsynced is what is to be remembered of a root that is about to be written
+// to: the boot whose writes may be lost. Where a root syncs now, what was
+// written before it did is safe only for as long as the machine runs.
+func unsynced(meta map[string]string, root *Root) string {
+	switch {
+	case root == nil || !root.Unsynced && crashed(meta, *root):
+		return ""
+	case root.Unsynced:
+		return root.Boot
+	}
+	return meta[metaUnsynced]
 }
 
 // emptyRoot decides about a root without mail and marker where mail should be.
@@ -335,7 +359,7 @@ func (r *run) stampRoot(ctx context.Context) error {
 	}
 	return r.settle(ctx, &plan.Settlement{Meta: map[string]string{
 		metaInstance: r.meta[metaInstance], metaRuns: strconv.FormatInt(r.runs+1, 10),
-		metaBound: r.Bound, metaMode: r.Mode,
+		metaBound: r.Bound, metaMode: r.Mode, metaUnsynced: unsynced(r.meta, r.root),
 	}})
 }
 

@@ -307,6 +307,8 @@ func (v *verifier) checkRoot(ctx context.Context) (ok bool, err error) {
 		return false, nil
 	case !root.Marked, root.Instance != v.meta[metaInstance], root.Runs != runs && root.Runs != runs+1:
 		v.report.Adopt = "the maildir is not the one of the last run (restored, copied or replaced)"
+	case crashed(v.meta, root):
+		v.report.Adopt = "the machine was restarted since mail was written with fsync = false, and may have lost some of it"
 	}
 	return true, nil
 }

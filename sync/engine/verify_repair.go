@@ -192,7 +192,11 @@ func (v *verifier) stamp(ctx context.Context) error {
 		return err
 	}
 	v.stamped = true
-	return v.settle(ctx, &plan.Settlement{Meta: map[string]string{metaRuns: strconv.FormatInt(runs+1, 10)}})
+	meta := map[string]string{metaRuns: strconv.FormatInt(runs+1, 10)}
+	if v.root != nil && v.root.Unsynced && !crashed(v.meta, *v.root) { // a crash is for the next sync to mend
+		meta[metaUnsynced] = v.root.Boot
+	}
+	return v.settle(ctx, &plan.Settlement{Meta: meta})
 }
 
 func (v *verifier) settle(ctx context.Context, s *plan.Settlement) error {

@@ -292,4 +292,9 @@ type Root struct {
 	Mail     bool
 	Instance string
 	Runs     int64
+	// Unsynced: what is written here is not made durable before it is
+	// reported, so a crash of the machine may lose it. Boot names the time
+	// since the machine was last started; "" if the system does not tell.
+	Unsynced bool
+	Boot     string
 }

@@ -271,6 +271,6 @@ func (r rooted) Stamp(ctx context.Context, instance string, runs int64) error {
 	r.m.mu.Lock()
 	defer r.m.mu.Unlock()
 	r.m.effects++
-	r.m.root = engine.Root{Exists: true, Marked: true, Instance: instance, Runs: runs}
+	r.m.root.Exists, r.m.root.Marked, r.m.root.Instance, r.m.root.Runs = true, true, instance, runs
 	return nil
 }
