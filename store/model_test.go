@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/sync/engine"
 	"github.com/godwit-mail/godwit/sync/plan"
 	"github.com/godwit-mail/godwit/sync/sidetest"
 )
@@ -263,6 +264,7 @@ func (w *walk) compare() {
 			var want []plan.Known
 			_ = w.memory.Known(ctx, side, b.ID, func(k plan.Known) error { want = append(want, k); return nil })
 			same(t, "known", known(t, w.store, side, b.ID), want)
+			w.compareKnownAt(side, b.ID, want)
 		}
 	}
 	for state := plan.Paired; state <= plan.Outside; state++ {
@@ -282,6 +284,28 @@ func (w *walk) compare() {
 	if t.Failed() {
 		w.rt.FailNow()
 	}
+}
+
+// compareKnownAt asks both about every second message there is, and one that is not.
+func (w *walk) compareKnownAt(side plan.Side, box mail.BoxID, known []plan.Known) {
+	refs := []mail.Ref{"none of them"}
+	for i := 0; i < len(known); i += 2 {
+		refs = append(refs, known[i].Ref)
+	}
+	ask := func(ix engine.Index) (int, []plan.Known) {
+		var out []plan.Known
+		bound, err := ix.KnownAt(context.Background(), side, box, refs, func(k plan.Known) error { out = append(out, k); return nil })
+		if err != nil {
+			w.t.Error(err)
+		}
+		return bound, out
+	}
+	bound, got := ask(w.store)
+	wantBound, want := ask(w.memory)
+	if bound != wantBound || bound != len(known) {
+		w.t.Errorf("%d are bound in %d, want %d", bound, box, wantBound)
+	}
+	sorted(w.t, "known at", got, want)
 }
 
 // sorted compares what is a set to an index.

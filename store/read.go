@@ -55,6 +55,70 @@ func (s *Store) Known(ctx context.Context, side plan.Side, box mail.BoxID, yield
 	return fault(err)
 }
 
+// knownAt is how many refs one query of KnownAt asks for; those that are
+// fewer are repeated, so that one statement serves for all.
+const knownAt = 64
+
+// knownAtQueries are, a side, what KnownAt asks. A mailbox has one epoch, as a
+// rule; finding the few there are, each by a look at the index, lets the index
+// give the refs. They are arguments and not JSON, because the name of a
+// file need not be UTF-8.
+var knownAtQueries = [2]string{plan.Local: knownAtQuery("local"), plan.Remote: knownAtQuery("remote")}
+
+func knownAtQuery(side string) string {
+	query := `WITH RECURSIVE epochs (epoch) AS (
+			SELECT min(@_epoch) FROM message WHERE @_box = ?1
+			UNION ALL
+			SELECT (SELECT min(@_epoch) FROM message WHERE @_box = ?1 AND @_epoch > epochs.epoch) FROM epochs WHERE epochs.epoch IS NOT NULL
+		)
+		SELECT id, @_ref, @_flags, stat FROM message
+		WHERE @_box = ?1 AND @_epoch IN (SELECT epoch FROM epochs) AND @_ref IN (?` + strings.Repeat(", ?", knownAt-1) + ")"
+	return strings.ReplaceAll(query, "@", side)
+}
+
+// KnownAt yields what is bound at side in box at these refs, in no particular
+// order, and returns how many messages are bound there altogether. An error of
+// yield ends it and is returned as it is.
+func (s *Store) KnownAt(ctx context.Context, side plan.Side, box mail.BoxID, refs []mail.Ref, yield func(plan.Known) error) (bound int, err error) {
+	flags := flagSets{}
+	var k plan.Known
+	var text sql.RawBytes
+	var stop error
+	dest := []any{&k.Row, (*string)(&k.Ref), &text, &k.Stat}
+	err = s.db.View(ctx, func(tx *sqlite.Tx) error {
+		err := tx.Each("SELECT n FROM bound WHERE box = ? AND side = ?", []any{int64(box), int64(side)}, func(rows *sql.Rows) error {
+			return rows.Scan(&bound)
+		})
+		for some := range slices.Chunk(refs, knownAt) {
+			if err != nil {
+				break
+			}
+			err = tx.Each(knownAtQueries[side], knownAtArgs(box, some), func(rows *sql.Rows) error {
+				if err := rows.Scan(dest...); err != nil {
+					return err
+				}
+				k.Flags = flags.parse(text)
+				stop = yield(k)
+				return stop
+			})
+		}
+		return err
+	})
+	if stop != nil {
+		return bound, stop
+	}
+	return bound, fault(err)
+}
+
+func knownAtArgs(box mail.BoxID, refs []mail.Ref) []any {
+	args := make([]any, 1+knownAt)
+	args[0] = int64(box)
+	for i := range knownAt {
+		args[1+i] = string(refs[min(i, len(refs)-1)])
+	}
+	return args
+}
+
 // Rows returns the rows with these IDs, in the order of their IDs; one that
 // does not exist is left out.
 func (s *Store) Rows(ctx context.Context, ids []int64) ([]plan.Row, error) {

@@ -16,6 +16,9 @@ type Index interface {
 	Boxes(ctx context.Context) ([]plan.BoxRecord, error)
 	// Known yields what is bound at side in box.
 	Known(ctx context.Context, side plan.Side, box mail.BoxID, yield func(plan.Known) error) error
+	// KnownAt yields of that what is bound at these refs, and returns how many
+	// are bound at side in box altogether. It costs what is asked for.
+	KnownAt(ctx context.Context, side plan.Side, box mail.BoxID, refs []mail.Ref, yield func(plan.Known) error) (bound int, err error)
 	// Rows returns the rows with these IDs, in the order of their IDs; one
 	// that does not exist is left out.
 	Rows(ctx context.Context, ids []int64) ([]plan.Row, error)

@@ -59,53 +59,59 @@ func (r *run) scanSide(ctx context.Context, s plan.Side, out *sideScan) error {
 	out.view = map[mail.BoxID]plan.View{}
 	out.scanned = map[mail.BoxID]plan.Scanned{}
 	out.full = map[mail.BoxID]bool{}
-	for i := range r.records {
-		rec := &r.records[i]
-		if rec.Dormant || !r.there[rec.ID][s] {
-			continue
-		}
-		name := rec.Side[s].Name
-		if name == "" { // a dry run would create it: it is empty
-			out.view[rec.ID] = plan.Complete
-			continue
-		}
-		err := r.scanBox(ctx, s, rec, out)
+	todo, records := r.toScan(s, out)
+	if side, is := r.side[s].(Expecter); is && len(todo) > 0 {
+		side.ExpectScans(todo)
+	}
+	for i, rec := range records {
+		err := r.scanBox(ctx, s, rec, todo[i].Since, out)
 		if err == nil {
 			continue
 		}
 		if ctx.Err() != nil || mail.GradeOf(err, mail.GradeMailbox) >= mail.GradeAccount {
 			return err
 		}
+		name := rec.Side[s].Name
 		out.faults = append(out.faults, boxFault{name, fmt.Errorf("mailbox %s: %w", name, err)})
 	}
 	return nil
 }
 
-// scanBox scans one mailbox unless the survey told that it is as it was.
-func (r *run) scanBox(ctx context.Context, s plan.Side, rec *plan.BoxRecord, out *sideScan) error {
-	h := rec.Side[s]
-	key := plan.SideBox{Side: s, Box: rec.ID}
-	since := plan.Since{Cursor: h.Cursor, Epoch: h.Epoch, Known: h.Known}
-	if r.adopt || r.reset[key] || fullDue(h, r.Clock()) {
-		since.Cursor = ""
+// toScan lists the mailboxes of a side that the survey does not show to be as
+// they were, each with its record.
+func (r *run) toScan(s plan.Side, out *sideScan) (todo []plan.Expected, records []*plan.BoxRecord) {
+	for i := range r.records {
+		rec := &r.records[i]
+		if rec.Dormant || !r.there[rec.ID][s] {
+			continue
+		}
+		h := &rec.Side[s]
+		if h.Name == "" { // a dry run would create it: it is empty
+			out.view[rec.ID] = plan.Complete
+			continue
+		}
+		since := plan.Since{Cursor: h.Cursor, Epoch: h.Epoch, Known: h.Known}
+		if r.adopt || r.reset[plan.SideBox{Side: s, Box: rec.ID}] || fullDue(*h, r.Clock()) {
+			since.Cursor = ""
+		}
+		if r.survey[s][h.Name].State == plan.Same && since.Cursor != "" {
+			out.view[rec.ID] = plan.Complete
+			continue
+		}
+		todo, records = append(todo, plan.Expected{Box: rec.ID, Since: since}), append(records, rec)
 	}
-	if r.survey[s][h.Name].State == plan.Same && since.Cursor != "" {
-		out.view[rec.ID] = plan.Complete
-		return nil
-	}
-	d, err := r.newDiffer(ctx, s, rec.ID)
-	if err != nil {
-		return err
-	}
-	sc, err := r.side[s].Scan(ctx, rec.ID, since, d.seen)
+	return todo, records
+}
+
+// scanBox scans one mailbox.
+func (r *run) scanBox(ctx context.Context, s plan.Side, rec *plan.BoxRecord, since plan.Since, out *sideScan) error {
+	h, key := &rec.Side[s], plan.SideBox{Side: s, Box: rec.ID}
+	d, sc, err := r.diff(ctx, s, rec.ID, since)
 	if err == nil && !d.addsUp(sc) {
 		// Messages came and went since the cursor, by our own hand among others:
 		// the delta cannot tell which. Compare everything.
-		if d, err = r.newDiffer(ctx, s, rec.ID); err != nil {
-			return err
-		}
 		since.Cursor = ""
-		sc, err = r.side[s].Scan(ctx, rec.ID, since, d.seen)
+		d, sc, err = r.diff(ctx, s, rec.ID, since)
 	}
 	if err != nil {
 		return err
@@ -120,107 +126,6 @@ func (r *run) scanBox(ctx context.Context, s plan.Side, rec *plan.BoxRecord, out
 	out.scanned[rec.ID] = sc
 	out.full[rec.ID] = sc.Full
 	return nil
-}
-
-// newDiffer loads what the index knows of one side's mailbox.
-func (r *run) newDiffer(ctx context.Context, s plan.Side, box mail.BoxID) (*differ, error) {
-	key := plan.SideBox{Side: s, Box: box}
-	d := &differ{run: r, side: s, box: box, known: map[mail.Ref]plan.Known{}, unknown: r.unknown[key]}
-	if r.reset[key] || box <= 0 {
-		return d, nil
-	}
-	err := r.Index.Known(ctx, s, box, func(k plan.Known) error {
-		d.known[k.Ref] = k
-		return nil
-	})
-	if err != nil {
-		return nil, indexFault(err)
-	}
-	d.expected = len(d.known)
-	return d, nil
-}
-
-// differ compares what a scan yields with what the index knows.
-type differ struct {
-	run      *run
-	side     plan.Side
-	box      mail.BoxID
-	known    map[mail.Ref]plan.Known
-	unknown  map[mail.Ref]bool // see run.unknown
-	expected int               // messages there must be now, by what was seen
-	hidden   bool              // something was left out because of unknown
-	changes  []plan.Change
-	suspects []suspect
-}
-
-// addsUp tells whether a delta accounts for every message that is there.
-func (d *differ) addsUp(sc plan.Scanned) bool {
-	return sc.Full || sc.Count < 0 || sc.Count == d.expected
-}
-
-func (d *differ) seen(m plan.Seen) error {
-	k, ok := d.known[m.Ref]
-	at := plan.Place{Box: d.box, Ref: m.Ref}
-	switch {
-	case m.Gone && ok:
-		d.changes = append(d.changes, plan.Change{Side: d.side, Kind: plan.KindGone, At: at, Row: k.Row})
-		delete(d.known, m.Ref)
-		d.expected--
-		return nil
-	case m.Gone:
-		return nil
-	case !ok && d.unknown[m.Ref], !ok && d.unknown[anyRef]:
-		d.expected++
-		d.hidden = true
-		return nil // it may be what an intent is about: the next run asks again
-	case !ok:
-		d.expected++
-		d.changes = append(d.changes, plan.Change{Side: d.side, Kind: plan.KindNew, At: at, Item: m.Item})
-		return nil
-	}
-	delete(d.known, m.Ref)
-	if m.Item.Stat != k.Stat && d.side == plan.Local {
-		d.suspects = append(d.suspects, suspect{row: k.Row, at: at, item: m.Item})
-		return nil
-	}
-	if !m.NoFlags && (d.run.adopt || !m.Item.Flags.Equal(k.Flags)) {
-		d.changes = append(d.changes, plan.Change{Side: d.side, Kind: plan.KindFlags, At: at, Row: k.Row, Item: m.Item})
-	}
-	return nil
-}
-
-// end decides what absence means, and adds what was found to out.
-func (d *differ) end(sc plan.Scanned, out *sideScan) {
-	view := plan.Partial
-	if sc.Complete && !d.hidden {
-		view = plan.Complete // what was left out could be where something went
-	}
-	out.view[d.box] = view
-	if sc.Full && sc.Complete {
-		for _, k := range d.known {
-			d.changes = append(d.changes, plan.Change{Side: d.side, Kind: plan.KindGone, At: plan.Place{Box: d.box, Ref: k.Ref}, Row: k.Row})
-		}
-	}
-	kept := d.changes[:0]
-	for _, c := range d.changes {
-		c.Epoch = sc.Epoch
-		if c.Kind == plan.KindGone && d.run.adopt {
-			out.unbound = append(out.unbound, c.Row)
-			continue
-		}
-		kept = append(kept, c)
-	}
-	out.changes = joined(out.changes, kept)
-	out.suspects = append(out.suspects, d.suspects...)
-}
-
-// joined is append that takes the second list as it is when the first is
-// empty: a first sync has many changes, in few mailboxes.
-func joined(a, b []plan.Change) []plan.Change {
-	if len(a) == 0 {
-		return b
-	}
-	return append(a, b...)
 }
 
 // takeScan adds one side's scan to the run.

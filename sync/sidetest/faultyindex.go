@@ -40,6 +40,10 @@ func (x *faultyIndex) Known(ctx context.Context, side plan.Side, box mail.BoxID,
 	return x.f.around("index known", func() error { return x.Index.Known(ctx, side, box, yield) })
 }
 
+func (x *faultyIndex) KnownAt(ctx context.Context, side plan.Side, box mail.BoxID, refs []mail.Ref, yield func(plan.Known) error) (int, error) {
+	return read(x.f, "known at", func() (int, error) { return x.Index.KnownAt(ctx, side, box, refs, yield) })
+}
+
 func (x *faultyIndex) Rows(ctx context.Context, ids []int64) ([]plan.Row, error) {
 	return read(x.f, "rows", func() ([]plan.Row, error) { return x.Index.Rows(ctx, ids) })
 }

@@ -126,6 +126,21 @@ func (ix *MemoryIndex) Known(ctx context.Context, side plan.Side, box mail.BoxID
 	return ctx.Err()
 }
 
+func (ix *MemoryIndex) KnownAt(ctx context.Context, side plan.Side, box mail.BoxID, refs []mail.Ref, yield func(plan.Known) error) (bound int, err error) {
+	wanted := make(map[mail.Ref]bool, len(refs))
+	for _, ref := range refs {
+		wanted[ref] = true
+	}
+	err = ix.Known(ctx, side, box, func(k plan.Known) error {
+		bound++
+		if !wanted[k.Ref] {
+			return nil
+		}
+		return yield(k)
+	})
+	return bound, err
+}
+
 func (ix *MemoryIndex) known(side plan.Side, box mail.BoxID) []plan.Known {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()

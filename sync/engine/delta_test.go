@@ -1,0 +1,113 @@
+package engine_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/sync/engine"
+	"github.com/godwit-mail/godwit/sync/plan"
+	"github.com/godwit-mail/godwit/sync/sidetest"
+)
+
+// askedIndex counts what a run asks of an index about messages.
+type askedIndex struct {
+	*sidetest.MemoryIndex
+	all, at, rows int // mailboxes read whole, refs and rows asked for
+}
+
+func (x *askedIndex) Known(ctx context.Context, s plan.Side, box mail.BoxID, yield func(plan.Known) error) error {
+	x.all++
+	return x.MemoryIndex.Known(ctx, s, box, yield)
+}
+
+func (x *askedIndex) KnownAt(ctx context.Context, s plan.Side, box mail.BoxID, refs []mail.Ref, yield func(plan.Known) error) (int, error) {
+	x.at += len(refs)
+	return x.MemoryIndex.KnownAt(ctx, s, box, refs, yield)
+}
+
+func (x *askedIndex) RowsIn(ctx context.Context, box mail.BoxID) ([]plan.Row, error) {
+	x.all++
+	return x.MemoryIndex.RowsIn(ctx, box)
+}
+
+func (x *askedIndex) Rows(ctx context.Context, ids []int64) ([]plan.Row, error) {
+	x.rows += len(ids)
+	return x.MemoryIndex.Rows(ctx, ids)
+}
+
+// ask runs once and tells what was asked.
+func (w *world) ask(t *testing.T) *askedIndex {
+	t.Helper()
+	x := &askedIndex{MemoryIndex: w.index}
+	w.run(t, func(o *engine.Options) { o.Index = x })
+	return x
+}
+
+// TestADeltaAsksForWhatItShows: what changed is looked up in the index, the
+// rest of the mailbox is not read.
+func TestADeltaAsksForWhatItShows(t *testing.T) {
+	w := newWorld()
+	w.fill(t, "INBOX", 0, 30)
+	w.agree(t)
+	if x := w.ask(t); x.all+x.at+x.rows != 0 {
+		t.Errorf("with nothing changed, %d mailboxes were read, %d refs and %d rows asked for", x.all, x.at, x.rows)
+	}
+	w.remote.Deliver("INBOX", letter(77), mail.FlagSet{}, day)
+	w.remote.SetFlags("INBOX", find(w.remote, "INBOX", 3), mail.NewFlagSet(mail.Seen))
+	w.remote.Expunge("INBOX", find(w.remote, "INBOX", 4))
+	x := w.ask(t)
+	if x.all != 0 || x.at != 3 {
+		t.Errorf("for three changes, %d mailboxes were read whole and %d refs asked for", x.all, x.at)
+	}
+	w.agree(t)
+}
+
+// TestAGreatDeltaIsWhole: when more comes than is put aside, the mailbox is
+// loaded in the middle of the scan and nothing is missed.
+func TestAGreatDeltaIsWhole(t *testing.T) {
+	w := newWorld()
+	w.fill(t, "INBOX", 0, 20)
+	w.agree(t)
+	w.remote.Expunge("INBOX", find(w.remote, "INBOX", 4))
+	w.remote.SetFlags("INBOX", find(w.remote, "INBOX", 5), mail.NewFlagSet(mail.Seen))
+	for n := range 2100 {
+		w.remote.Deliver("INBOX", letter(1000+n), mail.FlagSet{}, day)
+	}
+	if x := w.ask(t); x.all != 1 || x.at != 0 {
+		t.Errorf("%d mailboxes were read whole, %d refs asked for", x.all, x.at)
+	}
+	w.agree(t)
+}
+
+// expecting is a side that notes which scans are announced and asked for.
+type expecting struct {
+	engine.Writer
+	announced []plan.Expected
+	asked     []plan.Expected
+}
+
+func (e *expecting) ExpectScans(next []plan.Expected) { e.announced = append(e.announced, next...) }
+
+func (e *expecting) ExpectFetch(mail.BoxID, []mail.Ref) {}
+
+func (e *expecting) Scan(ctx context.Context, box mail.BoxID, since plan.Since, yield func(plan.Seen) error) (plan.Scanned, error) {
+	e.asked = append(e.asked, plan.Expected{Box: box, Since: since})
+	return e.Writer.Scan(ctx, box, since, yield)
+}
+
+func TestScansAreAnnounced(t *testing.T) {
+	w := newWorld()
+	w.remote.CreateBox("Work")
+	w.fill(t, "INBOX", 0, 3)
+	w.agree(t)
+	w.remote.Deliver("INBOX", letter(7), mail.FlagSet{}, day)
+	w.remote.Deliver("Work", letter(8), mail.FlagSet{}, day)
+	side := &expecting{Writer: w.remote.Open()}
+	w.run(t, func(o *engine.Options) { o.Remote = side })
+	if len(side.asked) != 2 || !slices.Equal(side.announced, side.asked) {
+		t.Errorf("announced %v, asked for %v", side.announced, side.asked)
+	}
+	w.agree(t)
+}
