@@ -63,6 +63,7 @@ type Stats struct {
 	Read, Written int64          // bytes inside TLS
 	Commands      map[string]int // by name
 	Connections   int            // logins
+	RoundTrips    int            // see wire.Stats; without those of TCP and TLS
 }
 
 // A Refused is a mailbox that the server lists and that takes no part,
@@ -85,6 +86,9 @@ type view struct {
 	rights    plan.Rights
 	// perm are the flags that can be stored, known after a SELECT.
 	perm *permanent
+	// empty: the survey saw no message in it, at this mark, and nothing was
+	// done to it since.
+	empty mark
 }
 
 // Open connects and logs in. Its errors are mail.Faults of the account.
@@ -92,7 +96,7 @@ func Open(ctx context.Context, opt Options) (*Account, error) {
 	if opt.Clock == nil {
 		opt.Clock = time.Now
 	}
-	a := &Account{opt: opt, boxes: map[mail.BoxID]mail.MailboxName{}, views: map[string]*view{}}
+	a := &Account{opt: opt, names: newNames(opt.Shared), boxes: map[mail.BoxID]mail.MailboxName{}, views: map[string]*view{}}
 	if _, err := a.connected(ctx); err != nil {
 		return nil, err
 	}
@@ -134,6 +138,7 @@ func (a *Account) Stats() Stats {
 func (s *Stats) add(w wire.Stats) {
 	s.Read += w.Read
 	s.Written += w.Written
+	s.RoundTrips += w.RoundTrips
 	if s.Commands == nil {
 		s.Commands = map[string]int{}
 	}

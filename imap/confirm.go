@@ -82,7 +82,7 @@ func (t *table) mayHold(id *mail.Identity) bool {
 // a mailbox might hold that cannot be looked into.
 func (a *Account) strangers(s *session) (*table, error) {
 	refused := a.refused
-	listed, err := a.list(s)
+	listed, err := a.list(s, nil)
 	a.refused = refused
 	if err != nil {
 		return nil, err

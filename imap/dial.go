@@ -95,8 +95,10 @@ func (ep *Endpoint) connect(ctx context.Context) (conn net.Conn, greeting string
 }
 
 // login authenticates: AUTHENTICATE PLAIN where it is offered, since it
-// carries any bytes, otherwise LOGIN unless the server forbids it. Nothing
-// else may be in flight; nothing may be sent before it returns.
+// carries any bytes, otherwise LOGIN unless the server forbids it. Without
+// SASL-IR (RFC 4959) LOGIN saves a round trip, and is preferred where it can
+// carry the words. Afterwards the capabilities are known. Nothing else may be
+// in flight; nothing may be sent before it returns.
 func (l *link) login(ctx context.Context, host, username, password string) error {
 	if l.client.State() == goimap.ConnStateAuthenticated {
 		return nil // PREAUTH
@@ -112,9 +114,9 @@ func (l *link) login(ctx context.Context, host, username, password string) error
 		return l.explain(ctx, host, err)
 	}
 	l.wire.Hide(forms(username, password)...)
-	plain := caps.Has(goimap.AuthCap("PLAIN"))
+	quick := caps.Has(goimap.CapSASLIR) || caps.Has(goimap.CapLoginDisabled) || !quotable(username+password)
 	switch {
-	case plain && !strings.Contains(username+password, "\x00"):
+	case caps.Has(goimap.AuthCap("PLAIN")) && quick && !strings.Contains(username+password, "\x00"):
 		err = l.await(ctx, func() error { return l.client.Authenticate(&plainMechanism{username, password}) })
 	case caps.Has(goimap.CapLoginDisabled):
 		return noMechanism(host, caps)
@@ -124,7 +126,19 @@ func (l *link) login(ctx context.Context, host, username, password string) error
 	if err != nil {
 		return loginFault(host, username, l.explain(ctx, host, err))
 	}
+	if !l.wire.LoginTold() {
+		err = l.await(ctx, func() error { _, err := l.client.Capability().Wait(); return err })
+	}
+	if err != nil {
+		return l.explain(ctx, host, err)
+	}
 	return nil
+}
+
+// quotable tells whether LOGIN carries text as a quoted string (RFC 3501,
+// section 9), and not as a literal.
+func quotable(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r >= 0x7f })
 }
 
 // forms are those in which a password may come back from a server: as it is,

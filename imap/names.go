@@ -30,24 +30,15 @@ type names struct {
 	toName map[string]mail.MailboxName
 }
 
-// namespace asks how names are built (RFC 2342; without it, RFC 3501, section
-// 6.3.8: LIST "" "" gives the separator).
-func (s *session) namespace(shared bool) (*names, error) {
+func newNames(shared bool) *names {
 	n := &names{shared: shared}
 	n.forget()
-	if !s.has(goimap.CapNamespace) {
-		n.untold = true
-		listed, err := s.client.List("", "", nil).Collect()
-		if err != nil || len(listed) == 0 {
-			return n, err
-		}
-		n.sep = separator(listed[0].Delim)
-		return n, nil
-	}
-	data, err := s.client.Namespace().Wait()
-	if err != nil {
-		return nil, err
-	}
+	return n
+}
+
+// told takes over what NAMESPACE told (RFC 2342).
+func (n *names) told(data *goimap.NamespaceData) {
+	n.prefix, n.sep, n.foreign, n.untold = "", "", nil, false
 	if len(data.Personal) > 0 {
 		n.prefix, n.sep = data.Personal[0].Prefix, separator(data.Personal[0].Delim)
 	}
@@ -56,7 +47,21 @@ func (s *session) namespace(shared bool) (*names, error) {
 			n.foreign = append(n.foreign, d.Prefix)
 		}
 	}
-	return n, nil
+}
+
+// derive takes the separator from what LIST told, where the server has no
+// NAMESPACE: all mailboxes of one hierarchy have the same (RFC 3501, section
+// 7.2.2). It is false if that does not tell it.
+func (n *names) derive(listed []*goimap.ListData) bool {
+	n.prefix, n.sep, n.foreign, n.untold = "", "", nil, true
+	for _, d := range listed {
+		if sep := separator(d.Delim); n.sep == "" {
+			n.sep = sep
+		} else if sep != "" && sep != n.sep {
+			return false
+		}
+	}
+	return n.sep != ""
 }
 
 func separator(delim rune) string {
@@ -65,10 +70,6 @@ func separator(delim rune) string {
 	}
 	return string(delim)
 }
-
-// sameAs tells whether names are built alike, so that what was learned holds
-// on another connection too.
-func (n *names) sameAs(m *names) bool { return n.prefix == m.prefix && n.sep == m.sep }
 
 // forget empties the table.
 func (n *names) forget() {

@@ -51,7 +51,7 @@ func Probe(ctx context.Context, opt Options) (ProbeReport, error) {
 	defer a.Close()
 	var r ProbeReport
 	err = a.retry(ctx, func(s *session) error {
-		r = ProbeReport{Prefix: a.names.prefix, Separator: a.names.sep, Lacks: s.lacks()}
+		r = ProbeReport{Lacks: s.lacks()}
 		for c := range s.caps {
 			r.Capabilities = append(r.Capabilities, string(c))
 		}
@@ -70,7 +70,7 @@ func Probe(ctx context.Context, opt Options) (ProbeReport, error) {
 	if err != nil {
 		return r, err
 	}
-	r.Refused = a.Refused()
+	r.Refused, r.Prefix, r.Separator = a.Refused(), a.names.prefix, a.names.sep
 	for _, b := range boxes {
 		r.Mailboxes = append(r.Mailboxes, ProbedMailbox{b.Name, b.Role, b.Container, b.Count})
 		r.Messages += max(b.Count, 0)

@@ -147,7 +147,7 @@ func (a *Account) resolveBox(ctx context.Context, wire string, in plan.Intent) (
 	var found *listing
 	err := a.retry(ctx, func(s *session) error {
 		refused := a.refused
-		listed, err := a.list(s)
+		listed, err := a.list(s, nil)
 		a.refused = refused
 		found = nil
 		for i := range listed {

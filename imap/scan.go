@@ -33,6 +33,9 @@ func (a *Account) Scan(ctx context.Context, box mail.BoxID, since plan.Since, yi
 	if err != nil {
 		return plan.Scanned{}, err
 	}
+	if sc, ok, err := a.scanEmpty(ctx, wire, since); ok || err != nil {
+		return sc, err
+	}
 	var l *look
 	err = a.retry(ctx, func(s *session) error {
 		for try := 1; ; try++ {

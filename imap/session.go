@@ -23,6 +23,8 @@ type session struct {
 	ear  *ear
 	// dead: killed on purpose, to be replaced without counting as lost.
 	dead bool
+	// named: how names are built was learned over this connection.
+	named bool
 	at   *selection // the selected mailbox, nil if none
 	used time.Time  // when it was last used
 }
@@ -59,7 +61,7 @@ func (p *permanent) storable(flags mail.FlagSet) mail.FlagSet {
 	return flags.Intersect(p.set)
 }
 
-// login makes a session and learns what it can do and how names are built.
+// login makes a session and learns what it can do.
 func (a *Account) login(ctx context.Context) (*session, error) {
 	e := &ear{trace: a.opt.Trace}
 	l, err := dial(ctx, a.opt.Endpoint, wire.Options{Trace: e.hear, IdleTimeout: a.opt.IdleTimeout}, &imapclient.Options{})
@@ -84,7 +86,7 @@ func (a *Account) login(ctx context.Context) (*session, error) {
 	return s, nil
 }
 
-// greet learns capabilities and namespaces.
+// greet takes over the capabilities.
 func (a *Account) greet(s *session) error {
 	if s.caps = s.client.Caps(); s.caps == nil {
 		return errors.New("the server does not tell its capabilities")
@@ -101,13 +103,6 @@ func (a *Account) greet(s *session) error {
 		s.wire.AskGlobalID("EMAILID")
 	case s.caps.Has("X-GM-EXT-1"):
 		s.wire.AskGlobalID("X-GM-MSGID")
-	}
-	n, err := s.namespace(a.opt.Shared)
-	if err != nil {
-		return err
-	}
-	if a.names == nil || !a.names.sameAs(n) {
-		a.names = n
 	}
 	return nil
 }

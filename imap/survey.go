@@ -24,18 +24,17 @@ type listing struct {
 	id        string
 }
 
-// Survey implements engine.Side. With LIST-STATUS (RFC 5819) it is one round
-// trip, else LIST and a pipelined STATUS for each mailbox.
+// Survey implements engine.Side. It is one round trip: LIST-STATUS (RFC 5819),
+// else LIST together with a STATUS for each mailbox that since knows; a second
+// one asks for those that are new.
 func (a *Account) Survey(ctx context.Context, since map[mail.MailboxName]plan.Since) ([]plan.Box, error) {
+	if since == nil {
+		since = map[mail.MailboxName]plan.Since{}
+	}
 	var listed []listing
 	err := a.retry(ctx, func(s *session) error {
-		a.names.forget()
-		a.refused = nil
 		var err error
-		if listed, err = a.list(s); err != nil {
-			return err
-		}
-		listed, err = a.addKnown(s, listed, since)
+		listed, err = a.list(s, since)
 		return err
 	})
 	if err != nil {
@@ -46,9 +45,31 @@ func (a *Account) Survey(ctx context.Context, since map[mail.MailboxName]plan.Si
 	for _, l := range listed {
 		v := a.view(l.wire)
 		v.validity, v.next, v.container, v.role = l.mark.validity, l.mark.next, l.container, l.role
+		if l.mark.count == 0 {
+			v.empty = l.mark
+		}
 		boxes = append(boxes, l.box(since[l.name]))
 	}
 	return boxes, nil
+}
+
+// scanEmpty is the scan of a mailbox that the index knows nothing of and that
+// the survey saw to be empty: it has said all that there is to say. Whatever
+// is known of the mailbox, by the index or by what was done since, makes it be
+// opened; so does the full comparison that follows in time, should STATUS lie.
+func (a *Account) scanEmpty(ctx context.Context, wire string, since plan.Since) (sc plan.Scanned, ok bool, err error) {
+	v := a.view(wire)
+	m := v.empty
+	v.empty = mark{}
+	if since != (plan.Since{}) || m.validity == 0 || m.next == 0 || m.validity != v.validity || len(v.mine) > 0 {
+		return sc, false, nil
+	}
+	if err := a.rights(ctx, wire, v); err != nil {
+		return sc, false, refusal(mail.GradeMailbox, err)
+	}
+	return plan.Scanned{
+		Epoch: epochOf(m.validity), Cursor: m.cursor(), Full: true, Complete: true, Next: m.next, Rights: v.rights,
+	}, true, nil
 }
 
 func (l *listing) box(since plan.Since) plan.Box {
@@ -61,16 +82,15 @@ func (l *listing) box(since plan.Since) plan.Box {
 	return b
 }
 
-// list gives all mailboxes that take part, each once, sorted by name.
-func (a *Account) list(s *session) ([]listing, error) {
-	// STATUS of a selected mailbox may lag (RFC 3501, section 6.3.10).
-	if err := s.leave(); err != nil {
-		return nil, err
+// list gives all mailboxes that take part, each once, sorted by name. With
+// since nil, how names are built stays as the survey learned it.
+func (a *Account) list(s *session, since map[mail.MailboxName]plan.Since) ([]listing, error) {
+	if since != nil {
+		a.refused = nil
 	}
-	s.wire.TakeMailboxIDs()
-	data, err := s.client.List("", "*", s.listOptions()).Collect()
+	data, marks, err := a.askList(s, since)
 	if err != nil {
-		return nil, fmt.Errorf("listing mailboxes: %w", err)
+		return nil, err
 	}
 	if len(data) == 0 {
 		// INBOX is always there (RFC 3501, section 5.1). That all mailboxes are
@@ -87,7 +107,9 @@ func (a *Account) list(s *session) ([]listing, error) {
 			continue
 		}
 		seen[l.wire] = true
-		if l.mark.validity == 0 && !l.container {
+		if m, asked := marks[l.wire]; asked {
+			l.mark = m
+		} else if l.mark.validity == 0 && !l.container {
 			unknown = append(unknown, len(listed))
 		}
 		listed = append(listed, l)
@@ -103,6 +125,9 @@ func (a *Account) list(s *session) ([]listing, error) {
 			return nil, err
 		}
 	}
+	if listed, err = a.addKnown(s, listed, since, marks); err != nil {
+		return nil, err
+	}
 	ids := s.wire.TakeMailboxIDs()
 	for i := range listed {
 		listed[i].id = ids[mail.EncodeUTF7(listed[i].wire)]
@@ -111,28 +136,121 @@ func (a *Account) list(s *session) ([]listing, error) {
 	return listed, nil
 }
 
+// askList asks, in one flight, what there is and how names are built. Where
+// LIST does not tell the state of the mailboxes, those that since knows are
+// asked for along with it: marks has what that gave, by the server's names,
+// with validity 0 where it was refused. The names are made up by what was
+// learned last; a wrong guess costs no more than the question.
+func (a *Account) askList(s *session, since map[mail.MailboxName]plan.Since) (data []*goimap.ListData, marks map[string]mark, err error) {
+	// STATUS of a selected mailbox may lag (RFC 3501, section 6.3.10).
+	if err := s.leave(); err != nil {
+		return nil, nil, err
+	}
+	s.wire.TakeMailboxIDs()
+	var known []listing
+	if !s.has(goimap.CapListStatus) {
+		known = a.guess(since)
+	}
+	s.wire.Cork()
+	var spaces *imapclient.NamespaceCommand
+	if since != nil && s.has(goimap.CapNamespace) && !s.named {
+		spaces = s.client.Namespace()
+	}
+	list := s.client.List("", "*", s.listOptions())
+	asked := s.askStatus(known, every(known))
+	if err := s.wire.Uncork(); err != nil {
+		return nil, nil, err
+	}
+	if data, err = list.Collect(); err != nil {
+		return nil, nil, fmt.Errorf("listing mailboxes: %w", err)
+	}
+	if err := takeStatus(known, every(known), asked); err != nil {
+		return nil, nil, err
+	}
+	marks = make(map[string]mark, len(known))
+	for _, l := range known {
+		marks[l.wire] = l.mark
+	}
+	if since != nil {
+		err = a.learnNames(s, spaces, data)
+	}
+	return data, marks, err
+}
+
+// guess gives the server's names of the mailboxes that since knows.
+func (a *Account) guess(since map[mail.MailboxName]plan.Since) []listing {
+	known := make([]listing, 0, len(since))
+	for name := range since {
+		if wire, err := a.names.wire(name); err == nil && !a.names.isForeign(wire) {
+			known = append(known, listing{wire: wire, name: name})
+		}
+	}
+	slices.SortFunc(known, byName)
+	return known
+}
+
+// learnNames takes over how names are built, and forgets those that were known.
+func (a *Account) learnNames(s *session, spaces *imapclient.NamespaceCommand, listed []*goimap.ListData) error {
+	a.names.forget()
+	if s.named {
+		return nil
+	}
+	if spaces != nil {
+		data, err := spaces.Wait()
+		if err != nil {
+			return err
+		}
+		a.names.told(data)
+		s.named = true
+		return nil
+	}
+	if len(listed) == 0 || a.names.derive(listed) {
+		return nil // LIST tells it each time
+	}
+	// LIST "" "" gives the separator (RFC 3501, section 6.3.8).
+	root, err := s.client.List("", "", nil).Collect()
+	if err != nil {
+		return err
+	}
+	a.names.sep = ""
+	if len(root) > 0 {
+		a.names.sep = separator(root[0].Delim)
+	}
+	s.named = true
+	return nil
+}
+
+func every(listed []listing) []int {
+	all := make([]int, len(listed))
+	for i := range all {
+		all[i] = i
+	}
+	return all
+}
+
 // addKnown asks for the mailboxes that were there before and are not listed:
 // that one has vanished takes more than a LIST that leaves it out.
-func (a *Account) addKnown(s *session, listed []listing, since map[mail.MailboxName]plan.Since) ([]listing, error) {
+func (a *Account) addKnown(s *session, listed []listing, since map[mail.MailboxName]plan.Since, marks map[string]mark) ([]listing, error) {
 	here := make(map[mail.MailboxName]bool, len(listed))
 	for i := range listed {
 		here[listed[i].name] = true
 	}
-	var asked []listing
-	for name := range since {
-		wire, err := a.names.wire(name)
-		if err == nil && !here[name] && !a.names.isForeign(wire) {
-			asked = append(asked, listing{wire: wire, name: name})
+	var missing []listing
+	var unasked []int
+	for _, l := range a.guess(since) {
+		if here[l.name] {
+			continue
 		}
+		m, asked := marks[l.wire]
+		if l.mark = m; !asked {
+			unasked = append(unasked, len(missing))
+		}
+		missing = append(missing, l)
 	}
-	which := make([]int, len(asked))
-	for i := range which {
-		which[i] = i
-	}
-	if err := s.statusAll(asked, which); err != nil {
+	if err := s.statusAll(missing, unasked); err != nil {
 		return nil, err
 	}
-	for _, l := range asked {
+	for _, l := range missing {
 		if l.mark.validity == 0 {
 			continue
 		}
@@ -140,7 +258,6 @@ func (a *Account) addKnown(s *session, listed []listing, since map[mail.MailboxN
 			listed = append(listed, l)
 		}
 	}
-	slices.SortFunc(listed, byName)
 	return listed, nil
 }
 
@@ -233,16 +350,33 @@ func markOf(d *goimap.StatusData) mark {
 	return m
 }
 
-// statusAll asks for the STATUS of some of listed, pipelined. One that the
+// statusAll asks for the STATUS of some of listed, in one flight. One that the
 // server refuses stays unknown: a scan will tell why.
 func (s *session) statusAll(listed []listing, which []int) error {
-	cmds := make([]*imapclient.StatusCommand, len(which))
-	for i, at := range which {
-		cmds[i] = s.client.Status(listed[at].wire, s.statusOptions())
+	if len(which) == 0 {
+		return nil
 	}
+	s.wire.Cork()
+	asked := s.askStatus(listed, which)
+	if err := s.wire.Uncork(); err != nil {
+		return err
+	}
+	return takeStatus(listed, which, asked)
+}
+
+func (s *session) askStatus(listed []listing, which []int) []*imapclient.StatusCommand {
+	asked := make([]*imapclient.StatusCommand, len(which))
+	for i, at := range which {
+		asked[i] = s.client.Status(listed[at].wire, s.statusOptions())
+	}
+	return asked
+}
+
+// takeStatus waits for what askStatus asked.
+func takeStatus(listed []listing, which []int, asked []*imapclient.StatusCommand) error {
 	var lost error
 	for i, at := range which {
-		data, err := cmds[i].Wait()
+		data, err := asked[i].Wait()
 		switch {
 		case err == nil:
 			listed[at].mark = markOf(data)

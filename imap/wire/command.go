@@ -33,6 +33,8 @@ type command struct {
 	sections         map[string]string // key of a section asked for → how to name it
 	partial          map[uint32]*parts // by UID, or by sequence number
 
+	isLogin bool // LOGIN or AUTHENTICATE
+
 	// SELECT and EXAMINE.
 	isSelect  bool
 	selection Selection
@@ -70,6 +72,8 @@ func newCommand(line []byte) *command {
 	case "STORE", "UID STORE":
 		cmd.isStore = true
 		cmd.parseSet(k)
+	case "LOGIN", "AUTHENTICATE":
+		cmd.isLogin = true
 	case "SELECT", "EXAMINE":
 		cmd.isSelect = true
 		cmd.selection.ReadOnly = cmd.name == "EXAMINE"

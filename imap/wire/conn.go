@@ -56,11 +56,18 @@ type Options struct {
 	Unasked func(seq, uid uint32, flags []string)
 }
 
-// Stats counts what went over a Conn: bytes inside TLS, before any
-// compression, and commands by name ("UID FETCH", "SELECT", …).
+// Stats counts what went over a Conn.
 type Stats struct {
+	// Read and Written are bytes as they travel inside TLS.
 	Read, Written int64
-	Commands      map[string]int
+	// Commands are counted by name ("UID FETCH", "SELECT", …).
+	Commands map[string]int
+	// RoundTrips is how often the server was waited for with nothing under
+	// way: for its greeting, for its "+", and for the answers to commands that
+	// were sent while no other command was unanswered. Commands that leave
+	// together (see Cork), or while earlier ones are still being answered,
+	// share one.
+	RoundTrips int
 }
 
 // maxKept is how much a buffer may hold on to once it is empty again.
@@ -87,6 +94,7 @@ type Conn struct {
 	writing  sync.Mutex
 	line     []byte // a line that has not ended yet
 	outgoing []byte // what is to be sent
+	corked   bool   // what is to be sent waits for Uncork
 
 	// What is below is guarded by mu, which is never held during I/O.
 	mu      sync.Mutex
@@ -100,6 +108,9 @@ type Conn struct {
 	granted bool     // the library is owed a "+" by us, not by the server
 	between bool     // the reader waits for a response to begin
 	utf8    bool     // mailbox names are UTF-8 on the wire
+	told    bool     // the answer to the login tells the capabilities
+	caps    string   // what CAPABILITY told while a login was under way
+	pace    pace
 	askID   string
 	secrets []string
 	// literalPlus: the server offers LITERAL+ (RFC 7888).

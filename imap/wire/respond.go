@@ -49,6 +49,7 @@ func (c *Conn) greeting(k *cursor) error {
 	}
 	c.mu.Lock()
 	c.greeted = true
+	c.pace.trips++
 	c.mu.Unlock()
 	c.status("*", status, k, nil)
 	return nil
@@ -64,6 +65,9 @@ func (c *Conn) continuation(k *cursor) {
 	}
 	cmd.waiting = false
 	cmd.quiet = cmd.name == "IDLE"
+	if !cmd.quiet {
+		c.pace.trips++
+	}
 	plain := cmd.plain
 	c.mu.Unlock()
 	k.spaces()
@@ -105,6 +109,10 @@ func (c *Conn) tagged(tag string, k *cursor) error {
 		c.out = append(c.out, " BAD "...)
 		c.out = appendText(c.out, []byte(cmd.spoiled))
 		c.out = append(c.out, "\r\n"...)
+		return nil
+	}
+	if cmd.isLogin && status == "OK" {
+		c.loggedIn(tag, k)
 		return nil
 	}
 	c.status(tag, status, k, cmd)
@@ -216,6 +224,11 @@ func (c *Conn) numbered(n uint64, ok bool, k *cursor) error {
 func (c *Conn) words(name string, k *cursor) {
 	c.out = append(append(c.out, "* "...), name...)
 	if name == "CAPABILITY" {
+		if c.first(func(cmd *command) bool { return cmd.isLogin }) != nil {
+			c.mu.Lock()
+			c.caps = string(k.rest())
+			c.mu.Unlock()
+		}
 		c.out = c.capabilities(c.out, k.rest())
 	} else {
 		for _, w := range bytes.Fields(k.rest()) {

@@ -54,6 +54,7 @@ func (c *Conn) fill(p []byte) (int, error) {
 		n, err := c.raw.Read(p)
 		c.read.Add(int64(n))
 		if n > 0 || err == nil {
+			c.arrived()
 			return n, nil // an error stays, and is met again by the next call
 		}
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -105,6 +106,7 @@ func (c *Conn) send(p []byte) error {
 		}
 		p = p[n:]
 		c.mu.Lock()
+		c.pace.sent(len(p) == 0)
 		c.progress()
 		c.mu.Unlock()
 	}

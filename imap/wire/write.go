@@ -43,10 +43,36 @@ func (c *Conn) Write(p []byte) (int, error) {
 			c.line = nil
 		}
 	}
+	if c.corked && len(c.outgoing) < maxCorked {
+		c.mu.Lock()
+		c.progress() // the library may be owed a "+"
+		c.mu.Unlock()
+		return total, nil
+	}
 	if err := c.flush(); err != nil {
 		return 0, err
 	}
 	return total, nil
+}
+
+// maxCorked is how many bytes of commands wait for Uncork at most.
+const maxCorked = 64 << 10
+
+// Cork holds back what the library writes until Uncork: commands that are
+// sent together travel as one packet, and share one round trip. Between the
+// two calls nothing may wait for an answer. Large literals are not held back.
+func (c *Conn) Cork() {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.corked = true
+}
+
+// Uncork sends what Cork held back. An error is told by the commands too.
+func (c *Conn) Uncork() error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.corked = false
+	return c.flush()
 }
 
 // literalLeft is how many of n bytes belong to the literal that is being sent.
@@ -125,6 +151,7 @@ func (c *Conn) track(line []byte) (out []byte, shown string) {
 func (c *Conn) begin(line []byte) (out []byte, shown string) {
 	cmd := newCommand(line)
 	c.commands[cmd.name]++
+	c.pace.began(len(c.pending) == 0)
 	c.pending = append(c.pending, cmd)
 	c.sending = cmd
 	line = c.askMore(cmd, line)
