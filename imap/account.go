@@ -52,10 +52,12 @@ type Account struct {
 	losses  int
 	stats   Stats // of connections that are gone
 
-	names   *names
-	boxes   map[mail.BoxID]mail.MailboxName
-	views   map[string]*view // by the server's name
-	refused []Refused
+	names *names
+	// surveyed: names is what the server told, not a guess.
+	surveyed bool
+	boxes    map[mail.BoxID]mail.MailboxName
+	views    map[string]*view // by the server's name
+	refused  []Refused
 }
 
 // Stats counts what an Account cost.

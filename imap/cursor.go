@@ -28,10 +28,13 @@ func parseCursor(c plan.Cursor) (m mark, ok bool) {
 }
 
 // compare tells what a mark says of a mailbox that is now at m. Only
-// HIGHESTMODSEQ proves that no flag changed (RFC 7162, section 3.1).
+// HIGHESTMODSEQ proves that no flag changed (RFC 7162, section 3.1), but where
+// there was no message and none has come, there is no flag.
 func (m mark) compare(since plan.Since) plan.BoxState {
 	was, ok := parseCursor(since.Cursor)
 	switch {
+	case ok && m.validity != 0 && m.next != 0 && m.count == 0 && was == m && since.Known == 0 && since.Epoch == epochOf(m.validity):
+		return plan.Same
 	case !ok || m.validity == 0 || m.modseq == 0 || m.next == 0:
 		return plan.Unknown
 	case was == m && (since.Epoch == "" || since.Epoch == epochOf(m.validity)):

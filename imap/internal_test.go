@@ -149,6 +149,9 @@ func TestCursors(t *testing.T) {
 		{"8:10:99:3", now, plan.Changed},
 		{"7:10:0:3", mark{validity: 7, next: 10, count: 3}, plan.Unknown},
 		{now.cursor(), mark{}, plan.Unknown},
+		{"7:10:0:0", mark{validity: 7, next: 10}, plan.Same},
+		{"7:10:0:0", mark{validity: 7, next: 11}, plan.Unknown},
+		{"7:0:0:0", mark{validity: 7}, plan.Unknown},
 	} {
 		if got := row.now.compare(plan.Since{Cursor: row.cursor, Epoch: "7"}); got != row.want {
 			t.Errorf("%q against %+v is %v, want %v", row.cursor, row.now, got, row.want)

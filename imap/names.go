@@ -30,6 +30,26 @@ type names struct {
 	toName map[string]mail.MailboxName
 }
 
+// Words under which the index keeps how names are built.
+const (
+	wordPrefix    = "namespace.prefix"
+	wordSeparator = "namespace.separator"
+)
+
+// Recall implements engine.Remembering: the names of mailboxes can be made up
+// before the server has told how.
+func (a *Account) Recall(words map[string]string) {
+	a.names.prefix, a.names.sep = words[wordPrefix], words[wordSeparator]
+}
+
+// Learned implements engine.Remembering.
+func (a *Account) Learned() map[string]string {
+	if !a.surveyed {
+		return nil
+	}
+	return map[string]string{wordPrefix: a.names.prefix, wordSeparator: a.names.sep}
+}
+
 func newNames(shared bool) *names {
 	n := &names{shared: shared}
 	n.forget()

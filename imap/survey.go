@@ -40,7 +40,7 @@ func (a *Account) Survey(ctx context.Context, since map[mail.MailboxName]plan.Si
 	if err != nil {
 		return nil, refusal(mail.GradeAccount, err)
 	}
-	a.views = map[string]*view{}
+	a.surveyed, a.views = true, map[string]*view{}
 	boxes := make([]plan.Box, 0, len(listed))
 	for _, l := range listed {
 		v := a.view(l.wire)

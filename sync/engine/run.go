@@ -204,6 +204,7 @@ func (r *run) remember(ctx context.Context) error {
 		return indexFault(err)
 	}
 	r.meta = meta
+	r.recall()
 	if meta[metaInstance] == "" {
 		var b [8]byte
 		if _, err := rand.Read(b[:]); err != nil {

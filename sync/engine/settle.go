@@ -66,6 +66,7 @@ func (r *run) noteOf(n plan.Note) {
 // everything is settled, what is pending and held. It writes nothing if
 // nothing differs from what the index has.
 func (r *run) settleRun(ctx context.Context, whole bool) error {
+	r.keepWords()
 	st := plan.Settlement{Declines: r.noted, Losses: r.newLoss, Meta: r.learned}
 	r.heldHints()
 	pendingBoxes := r.takePending(&st)

@@ -74,6 +74,17 @@ type Expecter interface {
 	ExpectFetch(box mail.BoxID, refs []mail.Ref)
 }
 
+// A Remembering side has words of its own in the index, to save questions: how
+// a server builds names, for instance. They are hints, which the side checks
+// as it goes; they may be lost, and those of another server are never shown.
+type Remembering interface {
+	// Recall gives the words of the last run, once, before the first Survey.
+	Recall(words map[string]string)
+	// Learned gives the words for the next run, as this one leaves them; one
+	// that is "" need not come back.
+	Learned() map[string]string
+}
+
 // A Writer is a Side that can be changed.
 type Writer interface {
 	Side
