@@ -228,13 +228,6 @@ func (i mortalIndex) Settle(ctx context.Context, s *plan.Settlement) error {
 	return i.Index.Settle(ctx, s)
 }
 
-func (i mortalIndex) EndRun(ctx context.Context, r plan.RunRecord) error {
-	if err := i.m.alive(); err != nil {
-		return err
-	}
-	return i.Index.EndRun(ctx, r)
-}
-
 // A collector keeps what is deleted, by digest.
 type collector struct {
 	t    *testing.T

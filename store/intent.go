@@ -11,30 +11,25 @@ import (
 
 // Begin makes intents durable before it returns, and fills in their IDs.
 func (s *Store) Begin(ctx context.Context, in []plan.Intent) error {
-	if len(in) == 0 {
+	return s.Settle(ctx, &plan.Settlement{Begin: in})
+}
+
+func (w *settling) begin() error {
+	if len(w.st.Begin) == 0 {
 		return nil
 	}
-	ids := make([]int64, len(in))
-	err := s.db.Update(ctx, func(tx *sqlite.Tx) error {
-		numbers, err := openSequence(tx, "intent")
-		if err != nil {
+	numbers, err := openSequence(w.tx, "intent")
+	if err != nil {
+		return err
+	}
+	w.intentIDs = make([]int64, len(w.st.Begin))
+	for i := range w.st.Begin {
+		w.intentIDs[i] = numbers.take()
+		if err := insertIntent(w.tx, w.intentIDs[i], &w.st.Begin[i]); err != nil {
 			return err
 		}
-		for i := range in {
-			ids[i] = numbers.take()
-			if err := insertIntent(tx, ids[i], &in[i]); err != nil {
-				return err
-			}
-		}
-		return numbers.save()
-	})
-	if err != nil {
-		return fault(err)
 	}
-	for i := range in {
-		in[i].ID = ids[i]
-	}
-	return nil
+	return numbers.save()
 }
 
 func insertIntent(tx *sqlite.Tx, id int64, in *plan.Intent) error {

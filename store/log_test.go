@@ -71,7 +71,7 @@ func TestEventFilter(t *testing.T) {
 	}
 }
 
-func TestEndRunPrunes(t *testing.T) {
+func TestTheEndOfARunPrunes(t *testing.T) {
 	s := withPairs(t, "INBOX")
 	ctx := context.Background()
 	day := 24 * time.Hour
@@ -85,12 +85,12 @@ func TestEndRunPrunes(t *testing.T) {
 		{Ended: clock.Add(-401 * day)}, {Ended: clock.Add(-400 * day)}, // the clock has not come to now yet
 	}
 	for _, r := range runs {
-		if err := s.EndRun(ctx, r); err != nil {
+		if err := s.Settle(ctx, &plan.Settlement{Run: &r}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	same(t, "losses before", must[[]plan.LossRecord](t)(s.Losses(ctx)), st.Losses)
-	if err := s.EndRun(ctx, plan.RunRecord{ID: 7, Ended: clock, Text: "x"}); err != nil {
+	if err := s.Settle(ctx, &plan.Settlement{Run: &plan.RunRecord{ID: 7, Ended: clock, Text: "x"}}); err != nil {
 		t.Fatal(err)
 	}
 	same(t, "losses", must[[]plan.LossRecord](t)(s.Losses(ctx)), st.Losses[3:])
@@ -100,7 +100,7 @@ func TestEndRunPrunes(t *testing.T) {
 
 	// One with a number replaces; the next without goes on from it.
 	for _, r := range []plan.RunRecord{{ID: 7, Ended: clock, Exit: 1}, {Ended: clock}} {
-		if err := s.EndRun(ctx, r); err != nil {
+		if err := s.Settle(ctx, &plan.Settlement{Run: &r}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -113,7 +113,7 @@ func TestEventsAreLimited(t *testing.T) {
 		VALUES (1, 0, 0, '', 0, '', '', 0, '', 'too old'), (2, 0, 0, '', 0, '', '', 0, '', 'the oldest'), (1000001, 0, 0, '', 0, '', '', 0, '', 'the newest')`); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.EndRun(context.Background(), plan.RunRecord{Ended: time.Unix(1, 0)}); err != nil {
+	if err := s.Settle(context.Background(), &plan.Settlement{Run: &plan.RunRecord{Ended: time.Unix(1, 0)}}); err != nil {
 		t.Fatal(err)
 	}
 	if got := texts(events(t, s, EventFilter{})); got != "the oldest the newest" {

@@ -57,7 +57,7 @@ func (w *walk) step() {
 	case 1:
 		r := genRun.Draw(w.rt, "run")
 		r.Ended = genMoment.Draw(w.rt, "ended")
-		w.agree("end of a run", s2(w.store.EndRun(ctx, r), w.memory.EndRun(ctx, r)))
+		w.agree("end of a run", s2(w.store.Settle(ctx, &plan.Settlement{Run: &r}), w.memory.Settle(ctx, &plan.Settlement{Run: &r})))
 	default:
 		w.settle()
 	}

@@ -160,7 +160,7 @@ func TestEventsAndRunsRoundTrip(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		e, r := genEvent.Draw(rt, "event"), genRun.Draw(rt, "run")
 		settle(t, s, &plan.Settlement{Events: []plan.Event{e}})
-		if err := s.EndRun(ctx, r); err != nil {
+		if err := s.Settle(ctx, &plan.Settlement{Run: &r}); err != nil {
 			t.Fatal(err)
 		}
 		r.ID = int64(len(wantRuns) + 1)

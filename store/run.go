@@ -17,31 +17,32 @@ const (
 	lossWindow = 24 * time.Hour
 )
 
-// EndRun records a run that changed something, and prunes what is older than
+// run records the end of a run that changed something, and prunes what is older than
 // its time: events and runs after 400 days or beyond the newest 1,000,000 and
 // 100,000, deletions after 24 hours. Time is counted from the end of the run, so that no
 // clock but the engine's counts. A run with ID 0 is given a number; one with
 // an ID that is there already replaces it.
-func (s *Store) EndRun(ctx context.Context, r plan.RunRecord) error {
-	err := s.db.Update(ctx, func(tx *sqlite.Tx) error {
-		numbers, err := openSequence(tx, "run")
-		if err != nil {
-			return err
-		}
-		if r.ID == 0 {
-			r.ID = numbers.take()
-		} else {
-			numbers.see(r.ID)
-		}
-		if err := numbers.save(); err != nil {
-			return err
-		}
-		if err := insertRun(tx, &r); err != nil || r.Ended.IsZero() {
-			return err
-		}
-		return prune(tx, r.Ended)
-	})
-	return fault(err)
+func (w *settling) run() error {
+	if w.st.Run == nil {
+		return nil
+	}
+	r := *w.st.Run
+	numbers, err := openSequence(w.tx, "run")
+	if err != nil {
+		return err
+	}
+	if r.ID == 0 {
+		r.ID = numbers.take()
+	} else {
+		numbers.see(r.ID)
+	}
+	if err := numbers.save(); err != nil {
+		return err
+	}
+	if err := insertRun(w.tx, &r); err != nil || r.Ended.IsZero() {
+		return err
+	}
+	return prune(w.tx, r.Ended)
 }
 
 func insertRun(tx *sqlite.Tx, r *plan.RunRecord) error {
@@ -58,11 +59,12 @@ func prune(tx *sqlite.Tx, now time.Time) error {
 		statement string
 		arg       int64
 	}{
-		// Events stand in the order of time: this reads no more than it deletes.
+		// Events and runs stand in the order of time: this reads no more than it deletes.
 		{`DELETE FROM event WHERE id < coalesce((SELECT id FROM event WHERE at >= ? ORDER BY id LIMIT 1),
 			(SELECT max(id) + 1 FROM event))`, old},
 		{"DELETE FROM event WHERE id <= (SELECT max(id) FROM event) - ?", keepEvents},
-		{"DELETE FROM run WHERE ended < ?", old},
+		{`DELETE FROM run WHERE id < coalesce((SELECT id FROM run WHERE ended >= ? ORDER BY id LIMIT 1),
+			(SELECT max(id) + 1 FROM run))`, old},
 		{"DELETE FROM run WHERE id <= (SELECT max(id) FROM run) - ?", keepRuns},
 		{"DELETE FROM loss WHERE at < ?", moment(now.Add(-lossWindow))},
 	} {
@@ -73,7 +75,7 @@ func prune(tx *sqlite.Tx, now time.Time) error {
 	return nil
 }
 
-// Runs returns the newest limit runs that EndRun recorded, newest first; a
+// Runs returns the newest limit runs that were recorded, newest first; a
 // limit of 0 returns all.
 func (s *Store) Runs(ctx context.Context, limit int) ([]plan.RunRecord, error) {
 	if limit <= 0 {

@@ -12,8 +12,8 @@ import (
 )
 
 // Settle writes a settlement in one durable transaction, in this order: Drop,
-// Put, Boxes, Forget, Done, ClearPending, Pending, ClearDeclines, Declines,
-// Losses, Hold, Release, Events, Meta. IDs are filled in after it is durable; if it fails,
+// Put, Boxes, Forget, Done, Begin, ClearPending, Pending, ClearDeclines, Declines,
+// Losses, Hold, Release, Events, Meta, Run. IDs are filled in after it is durable; if it fails,
 // neither the index nor the settlement has changed. An empty one writes
 // nothing. What is both held and released stays held.
 //
@@ -26,16 +26,16 @@ import (
 // Boxes said, so that the change is seen again. So does that of a mailbox
 // from which Forget takes a row, because its other place was in a forgotten one.
 func (s *Store) Settle(ctx context.Context, st *plan.Settlement) error {
-	if isEmpty(st) {
+	if st.Empty() {
 		return nil
 	}
 	var w settling
 	err := s.db.Update(ctx, func(tx *sqlite.Tx) error {
 		w = settling{tx: tx, st: st}
 		for _, step := range []func() error{
-			w.drop, w.putRows, w.putBoxes, w.forget, w.done, w.pending, w.declines,
+			w.drop, w.putRows, w.putBoxes, w.forget, w.done, w.begin, w.pending, w.declines,
 			func() error { return putLosses(tx, st.Losses) },
-			w.held, w.events, w.meta, w.cursors,
+			w.held, w.events, w.meta, w.cursors, w.run,
 		} {
 			if err := step(); err != nil {
 				return err
@@ -52,20 +52,19 @@ func (s *Store) Settle(ctx context.Context, st *plan.Settlement) error {
 	for i, b := range st.Boxes {
 		b.ID = w.boxIDs[i]
 	}
+	for i := range st.Begin {
+		st.Begin[i].ID = w.intentIDs[i]
+	}
 	return nil
-}
-
-func isEmpty(st *plan.Settlement) bool {
-	return len(st.Drop)+len(st.Put)+len(st.Boxes)+len(st.Forget)+len(st.Done)+len(st.ClearPending)+len(st.Pending)+
-		len(st.Declines)+len(st.ClearDeclines)+len(st.Losses)+len(st.Hold)+len(st.Release)+len(st.Events)+len(st.Meta) == 0
 }
 
 // settling is a settlement on its way into the database.
 type settling struct {
-	tx     *sqlite.Tx
-	st     *plan.Settlement
-	rowIDs []int64      // of st.Put
-	boxIDs []mail.BoxID // of st.Boxes
+	tx        *sqlite.Tx
+	st        *plan.Settlement
+	rowIDs    []int64      // of st.Put
+	boxIDs    []mail.BoxID // of st.Boxes
+	intentIDs []int64      // of st.Begin
 }
 
 func (w *settling) drop() error {

@@ -97,7 +97,7 @@ func putDeclines(tx *sqlite.Tx, declines []plan.Decline) error {
 	return nil
 }
 
-// Losses returns the deletions that EndRun has not pruned yet, oldest first,
+// Losses returns the deletions that no Run of a settlement has pruned yet, oldest first,
 // accepted ones too: the caller, who has the clock, takes those of its window.
 func (s *Store) Losses(ctx context.Context) ([]plan.LossRecord, error) {
 	var out []plan.LossRecord

@@ -32,9 +32,7 @@ func (r *run) apply(ctx context.Context, p *plan.Plan) error {
 		}
 	}
 	if work {
-		if err := r.saveEpochs(ctx); err != nil {
-			return err
-		}
+		r.dueEpochs()
 	}
 	steps := []func(context.Context, *plan.Plan) error{r.bind, r.gainSure, r.flag, r.move, r.lose, r.moveRest, r.dropDoubles, r.removeBoxes}
 	for i, step := range steps {
@@ -171,8 +169,11 @@ func (r *run) drop(ctx context.Context, ids []int64) error {
 	return nil
 }
 
-// flag carries flags over.
+// flag carries flags over. Where they are the last effects of the run, what
+// became of them is recorded with its end: whoever sees a flag on both sides
+// has nothing to carry over.
 func (r *run) flag(ctx context.Context, p *plan.Plan) error {
+	r.flagsLast = len(p.Flags) <= 2*chunkMessages && len(p.Moves)+len(p.Losses)+len(r.doubles)+len(r.removes) == 0
 	for _, s := range plan.Sides {
 		var list []plan.FlagOp
 		for _, o := range p.Flags {
@@ -195,6 +196,12 @@ func (r *run) flag(ctx context.Context, p *plan.Plan) error {
 
 // do hands ops to a side in chunks. An op without an outcome counts as failed.
 func (r *run) do(ctx context.Context, s plan.Side, ops []plan.Op, done func([]plan.Outcome) error, settle func(tag int) []plan.Ref) error {
+	if len(ops) == 0 {
+		return nil
+	}
+	if err := r.flush(ctx); err != nil {
+		return err
+	}
 	for chunk := range slices.Chunk(ops, 2*chunkMessages) {
 		told := map[int]bool{}
 		var own error // of done: the index
@@ -258,7 +265,8 @@ func (r *run) flagged(ctx context.Context, list []plan.FlagOp, out []plan.Outcom
 		}
 	}
 	st.Events = r.takeEvents()
-	if len(st.Put) == 0 {
+	if r.flagsLast {
+		r.dueAlso(&st)
 		return nil
 	}
 	return r.settle(ctx, &st)
@@ -359,8 +367,8 @@ func (r *run) moveChunk(ctx context.Context, s plan.Side, list []plan.Move) erro
 			Epoch: r.epoch(s, m.To), Next: r.next(s, m.To), Item: mail.Item{Flags: row.Flags[s], Date: row.Date, Ident: row.Ident[s]}, At: r.Clock(),
 		}
 	}
-	if err := r.Index.Begin(ctx, intents); err != nil {
-		return indexFault(err)
+	if err := r.begin(ctx, intents); err != nil {
+		return err
 	}
 	return r.do(ctx, s, ops, func(out []plan.Outcome) error { return r.movedOut(ctx, list, intents, out) },
 		func(i int) []plan.Ref { return list[i].Settle })
@@ -449,6 +457,9 @@ func (r *run) removeBoxes(ctx context.Context, _ *plan.Plan) error {
 		counts, err := r.Index.Counts(ctx)
 		if err != nil {
 			return indexFault(err)
+		}
+		if err := r.flush(ctx); err != nil {
+			return err
 		}
 		err = fmt.Errorf("it still holds mail")
 		if counts[rec.ID] == 0 {

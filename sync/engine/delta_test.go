@@ -111,3 +111,51 @@ func TestScansAreAnnounced(t *testing.T) {
 	}
 	w.agree(t)
 }
+
+// TestFewTransactions: each costs a wait for the disk. One with what must be
+// known before the effect, one with what became of it, one with the end.
+func TestFewTransactions(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*world)
+		writes int
+	}{
+		{"a new message on the server", func(w *world) {
+			w.remote.Deliver("INBOX", letter(77), mail.FlagSet{}, day)
+		}, 3},
+		{"a new message in the Maildir", func(w *world) {
+			w.local.Deliver("INBOX", letter(77), mail.FlagSet{}, day)
+		}, 3},
+		{"flags of 200 messages", func(w *world) {
+			for n := range 200 {
+				w.remote.SetFlags("INBOX", find(w.remote, "INBOX", n), mail.NewFlagSet(mail.Flagged))
+			}
+		}, 2},
+		{"a deletion", func(w *world) {
+			w.remote.Expunge("INBOX", find(w.remote, "INBOX", 5))
+		}, 3},
+		{"a flag that both sides set", func(w *world) {
+			for _, m := range []*sidetest.Memory{w.local, w.remote} {
+				m.SetFlags("INBOX", find(m, "INBOX", 3), mail.NewFlagSet(mail.Flagged))
+			}
+		}, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld()
+			w.fill(t, "INBOX", 0, 220)
+			w.agree(t)
+			before := w.index.Writes()
+			c.change(w)
+			w.run(t)
+			if n := w.index.Writes() - before; n != c.writes {
+				t.Errorf("%d transactions, want %d", n, c.writes)
+			}
+			before = w.index.Writes()
+			w.run(t)
+			if n := w.index.Writes() - before; n > 1 {
+				t.Errorf("%d transactions in the run that settles", n)
+			}
+			w.agree(t)
+		})
+	}
+}

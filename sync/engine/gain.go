@@ -144,8 +144,8 @@ func (r *run) gainOnce(ctx context.Context, gains []plan.Gain) (left []plan.Gain
 		t.byRef[g.From.Ref] = i
 		t.intents = append(t.intents, r.intentFor(g))
 	}
-	if err := r.Index.Begin(ctx, t.intents); err != nil {
-		return nil, indexFault(err)
+	if err := r.begin(ctx, t.intents); err != nil {
+		return nil, err
 	}
 	if t.batch, err = r.side[to].Put(ctx, gains[0].Box); err != nil {
 		return nil, r.putFailed(ctx, &t, err)

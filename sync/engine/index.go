@@ -41,7 +41,4 @@ type Index interface {
 	Begin(ctx context.Context, in []plan.Intent) error
 	// Settle writes a settlement in one durable transaction.
 	Settle(ctx context.Context, s *plan.Settlement) error
-	// EndRun records a run that changed something, and prunes what is older
-	// than its time in the event log and in the rolling window.
-	EndRun(ctx context.Context, r plan.RunRecord) error
 }

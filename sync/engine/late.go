@@ -32,8 +32,8 @@ func (r *run) expectLate(ctx context.Context, in plan.Intent) error {
 		late := in
 		late.ID, late.Kind, late.At = 0, plan.IntentLate, r.Clock()
 		list := []plan.Intent{late}
-		if err := r.Index.Begin(ctx, list); err != nil {
-			return indexFault(err)
+		if err := r.begin(ctx, list); err != nil {
+			return err
 		}
 		r.late = append(r.late, list[0])
 	}

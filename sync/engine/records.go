@@ -29,51 +29,55 @@ func (r *run) saveRecords(ctx context.Context) error {
 	if r.DryRun {
 		return nil
 	}
-	var s plan.Settlement
-	var at []int
+	boxes, at := r.changedRecords()
+	if len(boxes) == 0 {
+		return nil
+	}
+	if err := r.settle(ctx, &plan.Settlement{Boxes: boxes, Events: r.takeEvents()}); err != nil {
+		return err
+	}
+	for k, i := range at {
+		was := r.records[i].ID
+		r.there[boxes[k].ID] = r.there[was]
+		r.stored[boxes[k].ID] = *boxes[k]
+		r.records[i].ID = boxes[k].ID
+	}
+	return nil
+}
+
+// changedRecords are the pairs that are new or changed, as the index is to
+// have them, and where they stand among the records.
+func (r *run) changedRecords() (boxes []*plan.BoxRecord, at []int) {
 	for i := range r.records {
 		rec := r.toStore(r.records[i])
 		if rec.ID > 0 && sameRecord(rec, r.stored[rec.ID]) {
 			continue
 		}
-		if rec.ID < 0 {
-			rec.ID = 0
-		}
-		s.Boxes = append(s.Boxes, &rec)
-		at = append(at, i)
+		rec.ID = max(rec.ID, 0)
+		boxes, at = append(boxes, &rec), append(at, i)
 	}
-	if len(s.Boxes) == 0 {
-		return nil
-	}
-	s.Events = r.takeEvents()
-	if err := r.settle(ctx, &s); err != nil {
-		return err
-	}
-	for k, i := range at {
-		was := r.records[i].ID
-		r.there[s.Boxes[k].ID] = r.there[was]
-		known := [2]int{r.records[i].Side[0].Known, r.records[i].Side[1].Known}
-		r.stored[s.Boxes[k].ID] = *s.Boxes[k]
-		r.records[i].ID = s.Boxes[k].ID
-		for _, side := range plan.Sides {
-			r.records[i].Side[side].Known = known[side]
-		}
-	}
-	return nil
+	return boxes, at
 }
 
-// saveEpochs writes what a first scan learned of mailboxes before a row is
-// bound there: a Ref without its epoch would be believed after the next reset.
-func (r *run) saveEpochs(ctx context.Context) error {
+// dueEpochs sees to it that what a first scan learned of mailboxes is written
+// before a row is bound there, or with it: a Ref without its epoch would be believed after
+// the next reset.
+func (r *run) dueEpochs() {
+	known := true
 	for i := range r.records {
 		rec := &r.records[i]
 		for _, s := range plan.Sides {
-			if rec.Side[s].Epoch != r.stored[rec.ID].Side[s].Epoch {
-				return r.saveRecords(ctx)
-			}
+			known = known && rec.Side[s].Epoch == r.stored[rec.ID].Side[s].Epoch
 		}
 	}
-	return nil
+	if known {
+		return
+	}
+	boxes, _ := r.changedRecords() // all have their numbers by now
+	r.dueAlso(&plan.Settlement{Boxes: boxes, Events: r.takeEvents()})
+	for _, b := range boxes {
+		r.stored[b.ID] = *b
+	}
 }
 
 // toStore is a record as the index is to have it.

@@ -24,7 +24,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	r.report.Ended = o.Clock()
 	if !o.DryRun {
-		if e := r.recordRun(context.WithoutCancel(ctx), err); e != nil && err == nil {
+		if e := r.endRun(context.WithoutCancel(ctx)); e != nil && err == nil {
 			err = e
 			r.fault(plan.Local, "", e, true)
 		}
@@ -61,6 +61,7 @@ type run struct {
 	// movesLeft the moves out of them that failed.
 	losing    map[plan.SideBox]bool
 	movesLeft []plan.Move
+	flagsLast bool // see flag
 	// notFollowed are mailboxes whose rename on that side could not be
 	// carried over.
 	notFollowed map[mail.BoxID]plan.Side
@@ -97,6 +98,7 @@ type run struct {
 	noted   []plan.Decline
 	newLoss []plan.LossRecord
 	events  []plan.Event
+	due     plan.Settlement // see dueAlso
 	failed  []mail.Identity // messages whose copy failed in this run
 
 	late    []plan.Intent // copies that may still turn up, see late.go
@@ -181,9 +183,7 @@ func (r *run) run(ctx context.Context) error {
 	r.phase(PhaseApply)
 	applyErr := r.apply(ctx, &p)
 	r.phase(PhaseSettle)
-	if err := r.settleRun(context.WithoutCancel(ctx), applyErr == nil); err != nil {
-		return err
-	}
+	r.settleRun(applyErr == nil)
 	return applyErr
 }
 
@@ -342,7 +342,8 @@ func (r *run) emptyRoot() bool {
 	return false
 }
 
-// stampRoot marks the root as that of this run, before the index says so.
+// stampRoot marks the root as that of this run, before the index says so; the
+// index does before the first effect.
 func (r *run) stampRoot(ctx context.Context) error {
 	if r.stamp || r.DryRun {
 		return nil
@@ -358,40 +359,10 @@ func (r *run) stampRoot(ctx context.Context) error {
 			return err
 		}
 	}
-	return r.settle(ctx, &plan.Settlement{Meta: map[string]string{
+	r.dueAlso(&plan.Settlement{Meta: map[string]string{
 		metaInstance: r.meta[metaInstance], metaRuns: strconv.FormatInt(r.runs+1, 10),
 		metaBound: r.Bound, metaMode: r.Mode, metaUnsynced: unsynced(r.meta, r.root),
 	}})
-}
-
-// settle writes to the index.
-func (r *run) settle(ctx context.Context, s *plan.Settlement) error {
-	r.wrote = true
-	for i := range s.Events {
-		s.Events[i].At = r.Clock()
-	}
-	if err := r.Index.Settle(context.WithoutCancel(ctx), s); err != nil {
-		return indexFault(err)
-	}
-	return nil
-}
-
-func (r *run) recordRun(ctx context.Context, err error) error {
-	if !r.wrote && len(r.report.Faults) == 0 {
-		return nil
-	}
-	rec := plan.RunRecord{Began: r.report.Began, Ended: r.report.Ended, Exit: r.report.Exit()}
-	for _, s := range plan.Sides {
-		rec.Gains[s], rec.Losses[s] = r.report.Copied[s], r.report.Deleted[s]
-		rec.Flags[s], rec.Moves[s] = r.report.Flagged[s], r.report.Moved[s]
-	}
-	if len(r.report.Faults) > 0 {
-		rec.Text = r.report.Faults[0].Error()
-	}
-	if e := r.Index.EndRun(ctx, rec); e != nil {
-		return indexFault(e)
-	}
-	r.recount(ctx)
 	return nil
 }
 

@@ -63,9 +63,9 @@ func (r *run) noteOf(n plan.Note) {
 }
 
 // settleRun writes what is left at the end: cursors of mailboxes in which
-// everything is settled, what is pending and held. It writes nothing if
-// nothing differs from what the index has.
-func (r *run) settleRun(ctx context.Context, whole bool) error {
+// everything is settled, what is pending and held. It is written with the
+// record of the run; nothing is, if nothing differs from what the index has.
+func (r *run) settleRun(whole bool) {
 	r.keepWords()
 	st := plan.Settlement{Declines: r.noted, Losses: r.newLoss, Meta: r.learned}
 	r.heldHints()
@@ -88,10 +88,7 @@ func (r *run) settleRun(ctx context.Context, whole bool) error {
 		st.Meta[metaAdopting] = ""
 	}
 	r.sum()
-	if emptySettlement(&st) {
-		return nil
-	}
-	return r.settle(ctx, &st)
+	r.dueAlso(&st)
 }
 
 // advance moves the cursor of one side's mailbox, or clears it.
@@ -240,11 +237,6 @@ func (r *run) recount(ctx context.Context) {
 			r.report.Messages += b.Side[plan.Local].Known
 		}
 	}
-}
-
-func emptySettlement(s *plan.Settlement) bool {
-	return len(s.Drop)+len(s.Put)+len(s.Boxes)+len(s.Forget)+len(s.Done)+len(s.ClearPending)+len(s.Pending)+
-		len(s.Declines)+len(s.ClearDeclines)+len(s.Losses)+len(s.Hold)+len(s.Release)+len(s.Events)+len(s.Meta) == 0
 }
 
 // show tells what the plan would do, for a dry run.

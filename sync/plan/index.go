@@ -192,8 +192,11 @@ type RunRecord struct {
 
 // Settlement is all that one step of a run learned, written in one
 // transaction: rows, pending, intents, cursors together, so that the base
-// advances exactly by what succeeded.
+// advances exactly by what succeeded. A transaction costs a wait for the disk:
+// what need not be durable before something else goes into that one's.
 type Settlement struct {
+	// Begin puts intents of the next step (the IDs are filled in).
+	Begin []Intent
 	// Drop is carried out before Put, so that a Ref can pass from one row to another.
 	Drop []int64
 	// Put inserts (ID 0, and the ID is filled in) or replaces rows.
@@ -217,6 +220,15 @@ type Settlement struct {
 	Release []int64
 	Events  []Event
 	Meta    map[string]string
+	// Run ends the run: it is recorded, and what is older than its time in the
+	// event log and in the rolling window is pruned. With ID 0 it is given a number.
+	Run *RunRecord
+}
+
+// Empty tells whether there is nothing to write.
+func (s *Settlement) Empty() bool {
+	return len(s.Begin)+len(s.Drop)+len(s.Put)+len(s.Boxes)+len(s.Forget)+len(s.Done)+len(s.ClearPending)+len(s.Pending)+
+		len(s.Declines)+len(s.ClearDeclines)+len(s.Losses)+len(s.Hold)+len(s.Release)+len(s.Events)+len(s.Meta) == 0 && s.Run == nil
 }
 
 // SideBox names one side's half of a mailbox pair.

@@ -88,10 +88,6 @@ func (x *faultyIndex) Settle(ctx context.Context, s *plan.Settlement) error {
 	return x.f.around("index settle", func() error { return x.Index.Settle(ctx, s) })
 }
 
-func (x *faultyIndex) EndRun(ctx context.Context, r plan.RunRecord) error {
-	return x.f.around("index end run", func() error { return x.Index.EndRun(ctx, r) })
-}
-
 // FaultyKeeper makes every Keep a step of f.
 func FaultyKeeper(inner engine.Keeper, f *Faults) engine.Keeper { return &faultyKeeper{inner, f} }
 

@@ -236,48 +236,27 @@ func copied[T any](ctx context.Context, ix *MemoryIndex, list *[]T) ([]T, error)
 }
 
 func (ix *MemoryIndex) Begin(ctx context.Context, in []plan.Intent) error {
-	ix.mu.Lock()
-	defer ix.mu.Unlock()
-	if err := ctx.Err(); err != nil || len(in) == 0 {
-		return err
-	}
-	next := ix.tables.clone()
-	for _, one := range in {
-		next.lastIntent++
-		one.ID = next.lastIntent
-		next.intents = append(next.intents, one)
-	}
-	if err := next.checkIntents(); err != nil {
+	if err := ix.Settle(ctx, &plan.Settlement{Begin: in}); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	copy(in, next.intents[len(ix.intents):])
-	ix.tables = next
-	ix.writes++
 	return nil
 }
 
 // window is how long losses count for the guard.
 const window = 24 * time.Hour
 
-func (ix *MemoryIndex) EndRun(ctx context.Context, r plan.RunRecord) error {
-	ix.mu.Lock()
-	defer ix.mu.Unlock()
-	if err := ctx.Err(); err != nil {
-		return err
-	}
+func (t *tables) endRun(r plan.RunRecord) {
 	if r.ID == 0 {
 		r.ID = 1
-		if n := len(ix.runs); n > 0 {
-			r.ID = ix.runs[n-1].ID + 1
+		if n := len(t.runs); n > 0 {
+			r.ID = t.runs[n-1].ID + 1
 		}
 	}
-	ix.runs = append(ix.runs, r)
-	ix.writes++
+	t.runs = append(t.runs, r)
 	if r.Ended.IsZero() {
-		return nil
+		return
 	}
-	ix.losses = slices.DeleteFunc(ix.losses, func(l plan.LossRecord) bool {
+	t.losses = slices.DeleteFunc(t.losses, func(l plan.LossRecord) bool {
 		return l.At.Before(r.Ended.Add(-window))
 	})
-	return nil
 }

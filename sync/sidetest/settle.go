@@ -19,7 +19,7 @@ import (
 func (ix *MemoryIndex) Settle(ctx context.Context, s *plan.Settlement) error {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
-	if err := ctx.Err(); err != nil || empty(s) {
+	if err := ctx.Err(); err != nil || s.Empty() {
 		return err
 	}
 	next := ix.tables.clone()
@@ -30,6 +30,7 @@ func (ix *MemoryIndex) Settle(ctx context.Context, s *plan.Settlement) error {
 	if err != nil {
 		return fmt.Errorf("settle: %w", err)
 	}
+	copy(s.Begin, next.intents[len(next.intents)-len(s.Begin):])
 	ix.tables = next
 	ix.writes++
 	for i, id := range boxes {
@@ -39,11 +40,6 @@ func (ix *MemoryIndex) Settle(ctx context.Context, s *plan.Settlement) error {
 		s.Put[i].ID = id
 	}
 	return nil
-}
-
-func empty(s *plan.Settlement) bool {
-	return len(s.Drop)+len(s.Put)+len(s.Boxes)+len(s.Forget)+len(s.Done)+len(s.ClearPending)+len(s.Pending)+len(s.Declines)+
-		len(s.ClearDeclines)+len(s.Losses)+len(s.Hold)+len(s.Release)+len(s.Events)+len(s.Meta) == 0
 }
 
 // settle applies s and gives the IDs of what it put.
@@ -61,6 +57,11 @@ func (t *tables) settle(s *plan.Settlement) (boxes []mail.BoxID, rows []int64, e
 		t.forget(id)
 	}
 	t.intents = slices.DeleteFunc(t.intents, func(in plan.Intent) bool { return slices.Contains(s.Done, in.ID) })
+	for _, in := range s.Begin {
+		t.lastIntent++
+		in.ID = t.lastIntent
+		t.intents = append(t.intents, in)
+	}
 	t.settlePending(s)
 	t.settleDeclines(s)
 	t.losses = append(t.losses, s.Losses...)
@@ -68,6 +69,9 @@ func (t *tables) settle(s *plan.Settlement) (boxes []mail.BoxID, rows []int64, e
 	t.settleHeld(s)
 	t.events = append(t.events, s.Events...)
 	maps.Copy(t.meta, s.Meta)
+	if s.Run != nil {
+		t.endRun(*s.Run)
+	}
 	return boxes, rows, nil
 }
 

@@ -1,0 +1,104 @@
+package engine
+
+import (
+	"context"
+	"maps"
+
+	"github.com/godwit-mail/godwit/sync/plan"
+)
+
+// Every transaction of the index waits for the disk once. So what has to be
+// remembered, and not at once, is due: it goes into the next transaction, at
+// the latest before the next effect on a side.
+
+// dueAlso puts off what must be in the index before the next effect, or at the
+// end of the run.
+func (r *run) dueAlso(s *plan.Settlement) { join(&r.due, s) }
+
+// join adds to one settlement, that begins nothing, another that comes after
+// it. A row that the second drops must not be put by the first.
+func join(to, s *plan.Settlement) {
+	to.Drop = append(to.Drop, s.Drop...)
+	to.Put = append(to.Put, s.Put...)
+	to.Boxes = append(to.Boxes, s.Boxes...)
+	to.Forget = append(to.Forget, s.Forget...)
+	to.Done = append(to.Done, s.Done...)
+	to.ClearPending = append(to.ClearPending, s.ClearPending...)
+	to.Pending = append(to.Pending, s.Pending...)
+	to.Declines = append(to.Declines, s.Declines...)
+	to.ClearDeclines = append(to.ClearDeclines, s.ClearDeclines...)
+	to.Losses = append(to.Losses, s.Losses...)
+	to.Hold = append(to.Hold, s.Hold...)
+	to.Release = append(to.Release, s.Release...)
+	to.Events = append(to.Events, s.Events...)
+	if len(s.Meta) > 0 {
+		both := map[string]string{}
+		maps.Copy(both, to.Meta)
+		maps.Copy(both, s.Meta)
+		to.Meta = both
+	}
+	if s.Run != nil {
+		to.Run = s.Run
+	}
+}
+
+// flush writes what is due, before an effect on a side.
+func (r *run) flush(ctx context.Context) error { return r.settle(ctx, &plan.Settlement{}) }
+
+// begin makes intents durable, and what is due with them, and fills in their IDs.
+func (r *run) begin(ctx context.Context, in []plan.Intent) error {
+	if r.due.Empty() {
+		if err := r.Index.Begin(ctx, in); err != nil {
+			return indexFault(err)
+		}
+		return nil
+	}
+	return r.settle(ctx, &plan.Settlement{Begin: in})
+}
+
+// settle writes to the index, what is due first. It returns the error of the
+// index, which ends the run; nothing is lost of what was due then.
+func (r *run) settle(ctx context.Context, s *plan.Settlement) error {
+	if s.Empty() && r.due.Empty() {
+		return nil
+	}
+	had := !r.due.Empty()
+	if had {
+		all := r.due
+		join(&all, s)
+		all.Begin = s.Begin
+		s = &all
+	}
+	r.wrote = true
+	for i := range s.Events {
+		s.Events[i].At = r.Clock()
+	}
+	if err := r.Index.Settle(context.WithoutCancel(ctx), s); err != nil {
+		return indexFault(err)
+	}
+	if had {
+		r.due = plan.Settlement{}
+	}
+	return nil
+}
+
+// endRun writes what is due at the end, with the record of the run, if the run
+// changed something or failed.
+func (r *run) endRun(ctx context.Context) error {
+	if !r.wrote && r.due.Empty() && len(r.report.Faults) == 0 {
+		return nil
+	}
+	rec := plan.RunRecord{Began: r.report.Began, Ended: r.report.Ended, Exit: r.report.Exit()}
+	for _, s := range plan.Sides {
+		rec.Gains[s], rec.Losses[s] = r.report.Copied[s], r.report.Deleted[s]
+		rec.Flags[s], rec.Moves[s] = r.report.Flagged[s], r.report.Moved[s]
+	}
+	if len(r.report.Faults) > 0 {
+		rec.Text = r.report.Faults[0].Error()
+	}
+	if err := r.settle(ctx, &plan.Settlement{Run: &rec}); err != nil {
+		return err
+	}
+	r.recount(ctx)
+	return nil
+}
