@@ -4,14 +4,20 @@
 # make fuzz    longer fuzzing: make fuzz FUZZTIME=10m
 # make soak    accounts that live on while runs are killed and cut, held against
 #              a model: make soak SEEDS=400 FIRST=1000 ROUNDS=20
+# make bench   godwit beside mbsync and OfflineIMAP on the same work: make bench
+#              BENCH='^(nochange|new)/' ROUNDS=3 MESSAGES=20000 MBSYNC=PATH TOOLS=mbsync PROFILE=DIR
 
 GO ?= go
 FUZZTIME ?= 1m
 SEEDS ?= 40
 FIRST ?= 0
 ROUNDS ?= 12
+BENCH ?= .
+MESSAGES ?= 20000
+TOOLS ?= .
+PROFILE ?=
 
-.PHONY: build demo test packages lint arrows unit fuzz-short fuzz soak clean
+.PHONY: build demo test packages lint arrows unit fuzz-short fuzz soak bench clean
 
 build:
 	$(GO) build -o godwit ./cmd/godwit
@@ -49,6 +55,11 @@ soak: packages
 	$(GO) test -count=1 -timeout 0 ./sync/engine -run Torture -seeds $$(($(SEEDS) * 50)) -first $$(($(FIRST) * 50))
 	$(GO) test -count=1 -timeout 0 ./imap -run 'EveryCommand|EveryByte|Silent' -every 1
 	$(GO) test -count=1 -timeout 0 -v ./cmd/godwit/soak -seeds $(SEEDS) -first $(FIRST) -rounds $(ROUNDS)
+
+bench: ROUNDS = 5
+bench: packages
+	MBSYNC="$(MBSYNC)" $(GO) test -count=1 -timeout 0 -v ./cmd/godwit/bench -run Bench -rows '$(BENCH)' -rounds $(ROUNDS) -messages $(MESSAGES) \
+		-tools '$(TOOLS)' -profile '$(PROFILE)' -rtt 50ms -margin 2100ms
 
 clean:
 	rm -rf godwit demo-mail

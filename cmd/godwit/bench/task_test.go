@@ -1,0 +1,276 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// A task is the work of a row, which every tool does in every round.
+type task struct {
+	row string
+	// begin changes, once a round, what all tools are to find changed.
+	begin func(round int)
+	// site is where a tool does the work in a round, all prepared but the
+	// changes of begin. Without it the tool's standing site is used.
+	site func(t *tool, round int) *site
+	// prepare makes the sites of all rounds before the first.
+	prepare bool
+	// check looks whether the work has been done.
+	check func(round int) func(s *site) error
+	// also is the row of a second run right after the work, if any.
+	also string
+	raw  func() (usage, error)
+	rtt  time.Duration // of a relay, in all rounds
+	// repeat is how often a round does it, for work that takes little time.
+	repeat int
+	tls    bool
+	nosync bool // fsync is off
+}
+
+// measure lets all tools do the work of a row, in an order that turns with the
+// rounds; then once more to count, and if wanted once for profiles of godwit.
+func (b *bench) measure(k task) {
+	b.t.Helper()
+	if !b.matches(k.row) && (k.also == "" || !b.matches(k.also)) {
+		return
+	}
+	r := b.named(k.row)
+	n := *rounds * max(1, k.repeat)
+	if k.prepare {
+		k.site = b.prepared(k.site, n+2)
+	}
+	for round := range n {
+		if k.begin != nil {
+			k.begin(round)
+		}
+		if k.raw != nil {
+			u, err := k.raw()
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			r.of(rawName).runs = append(r.of(rawName).runs, u)
+		}
+		for i := range b.tools {
+			t := b.tools[(i+round)%len(b.tools)]
+			if t.slow && round > 0 && k.begin == nil {
+				continue
+			}
+			b.once(k, r, t, round, b.timed)
+		}
+	}
+	b.extra(k, r, n, b.counted)
+	if *profiles != "" {
+		b.extra(k, r, n+1, b.profiled)
+	}
+	b.t.Log(r.brief())
+}
+
+// prepared makes the sites of all tools and rounds, and lets them rest.
+func (b *bench) prepared(prepare func(*tool, int) *site, n int) func(*tool, int) *site {
+	type key struct {
+		t     *tool
+		round int
+	}
+	made := map[key]*site{}
+	for _, t := range b.tools {
+		for round := range n {
+			if !t.slow || round == 0 {
+				made[key{t, round}] = prepare(t, round)
+				b.age(made[key{t, round}])
+			}
+		}
+	}
+	b.touched = time.Now()
+	b.rest()
+	return func(t *tool, round int) *site { return made[key{t, round}] }
+}
+
+// extra is a round whose times do not count.
+func (b *bench) extra(k task, r *row, round int, run func(task, *samples, *site, int) error) {
+	b.t.Helper()
+	if k.begin != nil {
+		k.begin(round)
+	}
+	for _, t := range b.tools {
+		if !t.slow || k.begin != nil {
+			b.once(k, r, t, round, run)
+		}
+	}
+}
+
+// once lets one tool do the work. A peer that cannot is left out from then on.
+func (b *bench) once(k task, r *row, t *tool, round int, run func(task, *samples, *site, int) error) {
+	b.t.Helper()
+	into := r.of(t.name)
+	if into.failed != nil {
+		return
+	}
+	s := k.site(t, round)
+	if s == nil || s.failed != nil {
+		return
+	}
+	s.tls, s.fsync = k.tls, !k.nosync
+	if earnest() {
+		flush()
+	}
+	err := run(k, into, s, round)
+	b.touched = time.Now()
+	if err == nil && k.check != nil {
+		err = k.check(round)(s)
+	}
+	if err == nil && k.also != "" {
+		err = run(k, b.named(k.also).of(t.name), s, round)
+	}
+	if err != nil {
+		err = fmt.Errorf("%s, round %d, %s: %w", r.name, round, t.name, err)
+		if t.name == "godwit" {
+			b.t.Fatal(err)
+		}
+		b.t.Log(err)
+		into.failed, s.failed = err, err
+		return
+	}
+}
+
+// timed is a run that counts.
+func (b *bench) timed(k task, into *samples, s *site, _ int) error {
+	if k.rtt > 0 {
+		r := newRelay(b.t, s.server.Host, s.own(), k.rtt)
+		s.port = r.port()
+		defer func() { s.port = 0; r.close() }()
+	}
+	u, err := s.run()
+	if err == nil {
+		into.runs = append(into.runs, u)
+	}
+	return err
+}
+
+// counted is a run through a relay that counts.
+func (b *bench) counted(_ task, into *samples, s *site, _ int) error {
+	r := newRelay(b.t, s.server.Host, s.own(), 0)
+	s.port = r.port()
+	_, err := s.run()
+	s.port = 0
+	w := r.close()
+	into.wire = &w
+	return err
+}
+
+// profiled is a run of which godwit leaves profiles.
+func (b *bench) profiled(k task, _ *samples, s *site, round int) error {
+	dir, err := filepath.Abs(*profiles)
+	if err != nil {
+		return err
+	}
+	if s.tool.name == "godwit" {
+		s.log = filepath.Join(dir, strings.ReplaceAll(k.row, "/", "-"))
+	}
+	_, err = s.run()
+	s.log = ""
+	return err
+}
+
+// own is the server's own port for the site.
+func (s *site) own() int {
+	if s.tls {
+		return s.server.TLSPort
+	}
+	return s.server.Port
+}
+
+// A standing is a user whose mail each tool keeps in a directory that lasts.
+type standing struct {
+	b      *bench
+	user   string
+	of     map[*tool]*site
+	check  func(*site) error
+	remote *remote
+}
+
+// stand lets every tool pull the user's mail, and then run until nothing is
+// left to do. slow says whether tools that take long for it take part.
+func (b *bench) stand(server string, user string, n int, slow bool) *standing {
+	b.t.Helper()
+	st := &standing{b: b, user: user, of: map[*tool]*site{}}
+	for _, t := range b.tools {
+		if t.slow && !slow {
+			continue
+		}
+		s := &site{tool: t, server: b.server(server), user: user, dir: b.fresh(user)}
+		st.of[t] = s
+		_, err := s.run()
+		if err == nil {
+			err = hasLocally(n)(s)
+		}
+		if err != nil {
+			if t.name == "godwit" {
+				b.t.Fatal(err)
+			}
+			b.t.Logf("%s: %s: %v", user, t.name, err)
+			s.failed = err
+		}
+	}
+	b.touched = time.Now()
+	st.settle()
+	return st
+}
+
+func (st *standing) site(t *tool, _ int) *site { return st.of[t] }
+
+// settle lets every tool run until a further run has nothing to do but to look.
+func (st *standing) settle() {
+	st.b.t.Helper()
+	for range 2 {
+		st.b.rest()
+		for _, s := range st.of {
+			if s.failed != nil {
+				continue
+			}
+			if !earnest() {
+				st.b.age(s)
+			}
+			if _, err := s.run(); err != nil {
+				if s.tool.name == "godwit" {
+					st.b.t.Fatal(err)
+				}
+				st.b.t.Logf("%s: %s: %v", st.user, s.tool.name, err)
+				s.failed = err
+			}
+		}
+	}
+}
+
+// earnest tells whether the figures are to mean something.
+func earnest() bool { return *margin > 0 }
+
+// rest waits until no directory was written to of late: such ones are listed
+// again, or waited for, by tools that go by their times.
+func (b *bench) rest() {
+	if wait := *margin - time.Since(b.touched); wait > 0 {
+		time.Sleep(wait)
+	}
+}
+
+// age makes the directories of a Maildir seem old. mbsync sleeps where they
+// are not.
+func (b *bench) age(s *site) {
+	b.t.Helper()
+	if s.tool.name == "godwit" {
+		return
+	}
+	old := time.Now().Add(-time.Minute)
+	for _, part := range []string{"cur", "new"} {
+		list, err := filepath.Glob(s.path("Mail/*/" + part))
+		for _, dir := range list {
+			err = errors.Join(err, os.Chtimes(dir, old, old))
+		}
+		if err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}
