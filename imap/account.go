@@ -50,7 +50,9 @@ type Account struct {
 	opt     Options
 	session *session
 	losses  int
-	stats   Stats // of connections that are gone
+	// expected are the Fetches that were announced, in this order.
+	expected []*fetching
+	stats    Stats // of connections that are gone
 
 	names *names
 	// surveyed: names is what the server told, not a guess.
@@ -187,6 +189,9 @@ func (a *Account) connected(ctx context.Context) (*session, error) {
 
 // alive tells whether a connection that was idle is of use still.
 func (a *Account) alive(ctx context.Context, s *session) bool {
+	if len(s.ahead) > 0 {
+		return true // the answers that come, or do not, will tell
+	}
 	if a.opt.Clock().Sub(s.used) < idleCheck {
 		return true
 	}
@@ -196,10 +201,15 @@ func (a *Account) alive(ctx context.Context, s *session) bool {
 // use calls f with a session. It kills the connection when the context ends,
 // and lets go of one that an error shows to be lost.
 func (a *Account) use(ctx context.Context, f func(*session) error) error {
+	return a.useFor(ctx, nil, f)
+}
+
+// useFor is use by whoever waits for the answers to fl, if that was sent ahead.
+func (a *Account) useFor(ctx context.Context, fl flight, f func(*session) error) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	s, err := a.connected(ctx)
+	s, err := a.landed(ctx, fl)
 	if err != nil {
 		return err
 	}

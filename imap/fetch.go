@@ -1,7 +1,7 @@
 package imap
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	goimap "github.com/emersion/go-imap/v2"
-	"github.com/emersion/go-imap/v2/imapclient"
 
 	"github.com/godwit-mail/godwit/mail"
 )
@@ -25,37 +24,90 @@ func (a *Account) Fetch(ctx context.Context, box mail.BoxID, refs []mail.Ref, ea
 	if err != nil || len(uids) == 0 {
 		return err
 	}
-	return a.fetching(wire, uids, func(uid uint32, item mail.Item, body *exact) error {
-		return each(refOf(uid), item, body)
-	}).run(ctx)
+	f := a.awaited(wire, uids)
+	f.body = func(at int, _ uint32, item mail.Item, body io.Reader) error { return each(refs[at], item, body) }
+	return f.run(ctx)
 }
 
-// A fetching gets bodies: together first; what that left out again, one by
-// one; and what breaks the connection last.
+// A fetching gets bodies: together first; what that left out again, in small
+// numbers; then one by one; and what breaks the connection last.
 type fetching struct {
 	a    *Account
 	wire string
-	// body takes one message; its error ends everything, unless the reader
-	// failed first.
-	body func(uid uint32, item mail.Item, r *exact) error
+	// body takes one message, the at-th that was asked for; its error ends
+	// everything, unless the reader failed first.
+	body func(at int, uid uint32, item mail.Item, r io.Reader) error
 	// each, if not nil, is told of each message that could not be had.
 	each func(uid uint32, err error) error
 
-	want     map[uint32]bool // not yet handed over, nor given up
-	order    []uint32
-	suspects []uint32 // were being answered when the connection broke
-	faults   []error
-	held     bytes.Buffer
+	uids   []uint32 // as they were asked for
+	msgs   []wanted // in the order of their UIDs
+	open   int      // how many of msgs are open
+	seek   int      // where the next arrival is expected in msgs
+	faults []error
+	flags  flagMemory
+	stream
 }
 
-func (a *Account) fetching(wire string, uids []uint32, body func(uint32, mail.Item, *exact) error) *fetching {
-	f := &fetching{a: a, wire: wire, body: body, want: make(map[uint32]bool, len(uids)), order: slices.Clone(uids)}
-	slices.Sort(f.order)
-	f.order = slices.Compact(f.order)
-	for _, uid := range f.order {
-		f.want[uid] = true
+// A wanted is a message that is asked for.
+type wanted struct {
+	uid   uint32
+	at    uint32 // its place in the caller's list
+	state progress
+}
+
+// A progress says how far a message is.
+type progress uint8
+
+const (
+	isOpen    progress = iota // not handed over, nor given up
+	isSuspect                 // as isOpen, but the connection broke while it was being answered
+	isSettled
+)
+
+func (a *Account) fetching(wire string, uids []uint32, body func(int, uint32, mail.Item, io.Reader) error) *fetching {
+	f := &fetching{a: a, wire: wire, body: body, uids: uids, msgs: make([]wanted, len(uids))}
+	for i, uid := range uids {
+		f.msgs[i] = wanted{uid: uid, at: uint32(i)}
 	}
+	byUID := func(x, y wanted) int { return cmp.Compare(x.uid, y.uid) }
+	if !slices.IsSortedFunc(f.msgs, byUID) {
+		slices.SortStableFunc(f.msgs, byUID)
+	}
+	f.msgs = slices.CompactFunc(f.msgs, func(x, y wanted) bool { return x.uid == y.uid })
+	f.open = len(f.msgs)
 	return f
+}
+
+// find is the place of a message that is wanted still.
+func (f *fetching) find(uid uint32) (i int, ok bool) {
+	if i = f.seek; i >= len(f.msgs) || f.msgs[i].uid != uid {
+		i, ok = slices.BinarySearchFunc(f.msgs, uid, func(w wanted, uid uint32) int { return cmp.Compare(w.uid, uid) })
+		if !ok {
+			return 0, false
+		}
+	}
+	f.seek = i + 1
+	return i, f.msgs[i].state != isSettled
+}
+
+// settle marks a message as handed over or given up.
+func (f *fetching) settle(i int) {
+	if f.msgs[i].state != isSettled {
+		f.msgs[i].state = isSettled
+		f.open--
+	}
+}
+
+// in lists the UIDs of the messages in one state.
+func (f *fetching) in(state progress) []uint32 {
+	var uids []uint32
+	for i := range f.msgs {
+		if f.msgs[i].state == state {
+			uids = append(uids, f.msgs[i].uid)
+		}
+	}
+	return uids
 }
 
 // run gets everything. Its error is of GradeMessage if some messages could
@@ -64,12 +116,12 @@ func (f *fetching) run(ctx context.Context) error {
 	if err := f.together(ctx); err != nil {
 		return f.end(err)
 	}
-	for _, last := range []bool{false, true} {
-		if last {
-			f.order, f.suspects = append(f.order, f.suspects...), nil
-		}
-		for _, uid := range f.rest() {
-			if err := f.alone(ctx, uid); err != nil {
+	for _, state := range []progress{isOpen, isSuspect} {
+		for i := 0; i < len(f.msgs) && f.open > 0; i++ {
+			if f.msgs[i].state != state {
+				continue
+			}
+			if err := f.alone(ctx, i); err != nil {
 				return f.end(err)
 			}
 		}
@@ -80,25 +132,31 @@ func (f *fetching) run(ctx context.Context) error {
 	return nil
 }
 
+// passes are how many messages one command names at most when all are asked
+// for together, and when those are that were left out: a command may be
+// refused because of one of them.
+var passes = [...]int{1000, 50}
+
 // together asks for all, twice, and forgets what is gone.
 func (f *fetching) together(ctx context.Context) error {
-	for whole := 0; whole < 2; {
-		rest := f.rest()
-		if len(rest) == 0 {
+	refused := 0
+	for pass := 0; pass < len(passes); {
+		if !slices.ContainsFunc(f.msgs, func(w wanted) bool { return w.state == isOpen }) {
 			return nil
 		}
-		if whole == 1 {
-			var err error
-			if rest, err = f.remaining(ctx, rest); err != nil {
+		if pass > 0 {
+			if err := f.remaining(ctx, f.in(isOpen)); err != nil && !refusedByServer(err) {
 				return err
 			}
 		}
-		err := f.round(ctx, rest)
+		err := f.round(ctx, 0, len(f.msgs), passes[pass])
 		switch {
 		case err == nil:
-			whole++
-		case refusedByServer(err):
-			return nil // perhaps for one of them: they are asked for alone
+			pass++
+		case refusedByServer(err): // the mailbox, perhaps for this once
+			if refused++; refused == len(passes) {
+				return err
+			}
 		case !f.blame(err):
 			return err
 		}
@@ -107,60 +165,51 @@ func (f *fetching) together(ctx context.Context) error {
 }
 
 // remaining forgets those of uids that are gone: the caller counts.
-func (f *fetching) remaining(ctx context.Context, uids []uint32) (there []uint32, err error) {
-	err = f.a.retry(ctx, func(s *session) error {
+func (f *fetching) remaining(ctx context.Context, uids []uint32) error {
+	var there []uint32
+	err := f.a.retry(ctx, func(s *session) error {
 		if _, err := f.a.enterKnown(s, f.wire, false); err != nil {
 			return err
 		}
+		var err error
 		there, err = s.present(uids)
 		return err
 	})
-	for _, uid := range uids {
-		if err == nil && !slices.Contains(there, uid) {
-			delete(f.want, uid)
+	if err != nil {
+		return err
+	}
+	for _, uid := range uids { // both in rising order
+		if len(there) > 0 && there[0] == uid {
+			there = there[1:]
+		} else if i, ok := f.find(uid); ok {
+			f.settle(i)
 		}
 	}
-	return there, err
+	return nil
 }
 
 func (f *fetching) end(err error) error {
 	return uncalled(refusal(mail.GradeMailbox, err))
 }
 
-// rest lists what is wanted still, but for the suspects.
-func (f *fetching) rest() []uint32 {
-	f.order = slices.DeleteFunc(f.order, func(uid uint32) bool { return !f.want[uid] || slices.Contains(f.suspects, uid) })
-	return slices.Clone(f.order)
-}
-
 // blame puts aside the message at which the connection broke: servers answer
-// in order, so it is the first without an answer. It tells whether to go on.
+// in order, so it is the first without an answer of those under way. It tells
+// whether to go on.
 func (f *fetching) blame(err error) bool {
 	if !isLost(err) || f.a.losses > maxLosses {
 		return false
 	}
-	rest := f.rest()
-	if len(rest) == 0 {
-		return false
+	from := 0
+	if len(f.asks) > 0 {
+		from = f.asks[0].lo
 	}
-	f.suspects = append(f.suspects, rest[0])
-	return true
-}
-
-// round asks for messages together, once.
-func (f *fetching) round(ctx context.Context, uids []uint32) error {
-	return f.a.use(ctx, func(s *session) error {
-		if _, err := f.a.enterKnown(s, f.wire, false); err != nil {
-			return err
+	for i := from; i < len(f.msgs); i++ {
+		if f.msgs[i].state == isOpen {
+			f.msgs[i].state = isSuspect
+			return true
 		}
-		s.wire.TakeGlobalIDs()
-		for _, set := range uidSets(uids) {
-			if err := s.fetch(set, bodyItems(), f.take); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	}
+	return false
 }
 
 func bodyItems() *goimap.FetchOptions {
@@ -170,16 +219,21 @@ func bodyItems() *goimap.FetchOptions {
 }
 
 // alone asks for one message, and finds out what is wrong if it does not come.
-func (f *fetching) alone(ctx context.Context, uid uint32) error {
-	err := f.round(ctx, []uint32{uid})
-	if !f.want[uid] && (err == nil || isLost(err)) {
+func (f *fetching) alone(ctx context.Context, i int) error {
+	uid := f.msgs[i].uid
+	f.msgs[i].state = isOpen
+	err := f.round(ctx, i, i+1, 1)
+	if f.msgs[i].state == isSettled && (err == nil || isLost(err)) {
 		return nil
+	}
+	if err == nil {
+		err = f.refused
 	}
 	switch {
 	case isLost(err) && f.a.losses <= maxLosses:
-		return f.give(uid, messageFault(mail.ClassServer, fmt.Errorf("message %d in %q breaks the connection: %w", uid, f.wire, err), ""))
+		return f.give(i, messageFault(mail.ClassServer, fmt.Errorf("message %d in %q breaks the connection: %w", uid, f.wire, err), ""))
 	case refusedByServer(err):
-		return f.give(uid, refusal(mail.GradeMessage, fmt.Errorf("fetching message %d in %q: %w", uid, f.wire, err)))
+		return f.give(i, refusal(mail.GradeMessage, fmt.Errorf("fetching message %d in %q: %w", uid, f.wire, err)))
 	case err != nil:
 		return err
 	}
@@ -189,85 +243,62 @@ func (f *fetching) alone(ctx context.Context, uid uint32) error {
 			why = told
 		}
 	}
-	there, err := f.remaining(ctx, []uint32{uid})
-	if err != nil || len(there) == 0 {
+	if err := f.remaining(ctx, []uint32{uid}); err != nil || f.msgs[i].state == isSettled {
 		return err
 	}
-	return f.give(uid, messageFault(mail.ClassServer,
+	return f.give(i, messageFault(mail.ClassServer,
 		fmt.Errorf("the server does not give the body of message %d in %q: %s", uid, f.wire, printable(why)), "look at it with another mail program"))
 }
 
 // give gives up a message.
-func (f *fetching) give(uid uint32, err error) error {
-	delete(f.want, uid)
+func (f *fetching) give(i int, err error) error {
+	f.settle(i)
 	f.faults = append(f.faults, err)
 	if f.each != nil {
-		if err := f.each(uid, err); err != nil {
+		if err := f.each(f.msgs[i].uid, err); err != nil {
 			return &callerError{err}
 		}
 	}
 	return nil
 }
 
-// take hands over one answer. Items come before the body as a rule; where
-// they do not, the body waits for them.
-func (f *fetching) take(s *session, msg *imapclient.FetchMessageData) error {
-	var r row
-	var sp *spool
-	for item := msg.Next(); item != nil; item = msg.Next() {
-		d, isBody := item.(imapclient.FetchItemDataBodySection)
-		if !isBody {
-			if err := r.take(s, item); err != nil {
-				return err
-			}
-			continue
-		}
-		if d.Literal == nil || d.Section.Specifier != goimap.PartSpecifierNone || !f.want[r.uid] {
-			continue
-		}
-		size := d.Literal.Size()
-		body := s.literal(d.Literal)
-		if r.have&haveAll == haveAll && size > maxHeld {
-			r.size = size
-			return f.stream(s, &r, body)
-		}
-		var err error
-		if sp, err = newSpool(f.a.opt.Spool, body, &f.held); err != nil {
-			return err
-		}
-		defer sp.close()
-		r.size = size
-	}
-	if sp == nil || r.uid == 0 || !f.want[r.uid] {
+// hand gives the caller a message that has arrived.
+func (f *fetching) hand(s *session, a *arrival) error {
+	defer s.inbox.done(a)
+	i, ok := f.find(a.msg.UID)
+	if !ok {
 		return nil
 	}
-	return f.hand(s, &r, sp)
-}
-
-// hand gives the caller a message that was read to its end.
-func (f *fetching) hand(s *session, r *row, sp *spool) error {
-	body, err := sp.open()
+	body, err := a.body()
 	if err != nil {
-		return &callerError{err}
+		return err
 	}
-	delete(f.want, r.uid)
-	r.size = sp.size
-	if err := f.body(r.uid, f.item(s, r), &exact{r: body, left: sp.size}); err != nil {
+	live := a.live != nil
+	size := a.size
+	if a.sp != nil {
+		size = a.sp.size
+	}
+	item := mail.Item{Flags: f.flags.parse(a.msg.Flags), Date: a.msg.Date, Ident: mail.Identity{GlobalID: a.msg.GlobalID, Size: size}}
+	f.settle(i)
+	if live {
+		return f.stream1(i, item, &exact{r: body, left: size})
+	}
+	if err := f.body(int(f.msgs[i].at), a.msg.UID, item, body); err != nil {
 		return &callerError{err}
 	}
 	return nil
 }
 
-// stream gives the caller a message while it arrives. One that is cut then
+// stream1 gives the caller a message while it arrives. One that is cut then
 // is not asked for again: the caller has seen a part of it.
-func (f *fetching) stream(s *session, r *row, body *exact) error {
-	delete(f.want, r.uid)
-	err := f.body(r.uid, f.item(s, r), body)
+func (f *fetching) stream1(i int, item mail.Item, body *exact) error {
+	uid := f.msgs[i].uid
+	err := f.body(int(f.msgs[i].at), uid, item, body)
 	if body.err == nil && err == nil {
 		_, _ = io.Copy(io.Discard, body)
 	}
 	if body.err != nil {
-		if err := f.give(r.uid, messageFault(mail.ClassNetwork, fmt.Errorf("message %d in %q: %w", r.uid, f.wire, body.err), "the next run tries again")); err != nil {
+		if err := f.give(i, messageFault(mail.ClassNetwork, fmt.Errorf("message %d in %q: %w", uid, f.wire, body.err), "the next run tries again")); err != nil {
 			return err
 		}
 		return body.err
@@ -276,10 +307,4 @@ func (f *fetching) stream(s *session, r *row, body *exact) error {
 		return &callerError{err}
 	}
 	return nil
-}
-
-func (f *fetching) item(s *session, r *row) mail.Item {
-	it := r.item()
-	it.Ident.GlobalID = s.wire.TakeGlobalID(r.uid)
-	return it
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	goimap "github.com/emersion/go-imap/v2"
@@ -128,7 +129,7 @@ func (s *session) present(uids []uint32) ([]uint32, error) {
 
 // identifyBodies reads whole messages.
 func (a *Account) identifyBodies(ctx context.Context, wire string, uids []uint32, yield func(mail.Ref, mail.Identity, error) error) error {
-	f := a.fetching(wire, uids, func(uid uint32, item mail.Item, body *exact) error {
+	f := a.fetching(wire, uids, func(_ int, uid uint32, item mail.Item, body io.Reader) error {
 		id, err := mail.Identify(body)
 		if err != nil {
 			return err
@@ -167,7 +168,13 @@ func (a *Account) enterKnown(s *session, wire string, write bool) (*selection, e
 	if err != nil {
 		return nil, err
 	}
-	v := a.view(wire)
+	return at, a.known(at, write)
+}
+
+// known checks that the UIDs of a mailbox that was selected still mean what
+// they meant.
+func (a *Account) known(at *selection, write bool) error {
+	v := a.view(at.name)
 	if v.validity == 0 {
 		v.validity = at.validity
 	}
@@ -175,7 +182,7 @@ func (a *Account) enterKnown(s *session, wire string, write bool) (*selection, e
 		v.perm = at.perm
 	}
 	if v.validity != at.validity {
-		return nil, epochFault(wire)
+		return epochFault(at.name)
 	}
-	return at, nil
+	return nil
 }

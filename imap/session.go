@@ -27,6 +27,10 @@ type session struct {
 	named bool
 	at   *selection // the selected mailbox, nil if none
 	used time.Time  // when it was last used
+	// inbox is where the bodies come that were asked for.
+	inbox *inbox
+	// ahead is what was sent before it was asked for, in this order.
+	ahead []flight
 }
 
 // A selection is what SELECT or EXAMINE told of a mailbox.
@@ -77,7 +81,7 @@ func (a *Account) login(ctx context.Context) (*session, error) {
 		l.close()
 		return nil, err
 	}
-	s := &session{link: l, ear: e}
+	s := &session{link: l, ear: e, inbox: newInbox()}
 	if err := l.await(ctx, func() error { return a.greet(s) }); err != nil {
 		err = l.explain(ctx, a.opt.Endpoint.Host, err)
 		l.close()
@@ -113,10 +117,30 @@ func (s *session) has(c goimap.Cap) bool { return s.caps.Has(c) }
 // open selects a mailbox, anew even if it is selected already: its UIDNEXT
 // and HIGHESTMODSEQ are told by SELECT only.
 func (s *session) open(name string, write bool) (*selection, error) {
+	return s.sendOpen(name, write).wait()
+}
+
+// An opening is a SELECT or EXAMINE that was sent.
+type opening struct {
+	s     *session
+	name  string
+	write bool
+	cmd   *imapclient.SelectCommand
+}
+
+// sendOpen is open without waiting for the answer.
+func (s *session) sendOpen(name string, write bool) *opening {
 	s.at = nil
 	s.ear.reset()
 	cmd := s.client.Select(name, &goimap.SelectOptions{ReadOnly: !write, CondStore: s.has(goimap.CapCondStore)})
-	data, err := cmd.Wait()
+	return &opening{s, name, write, cmd}
+}
+
+// wait waits for the answer. The mailbox is the selected one then, unless
+// another was asked for meanwhile.
+func (o *opening) wait() (*selection, error) {
+	s, name, write := o.s, o.name, o.write
+	data, err := o.cmd.Wait()
 	if err != nil {
 		return nil, fmt.Errorf("opening mailbox %q: %w", name, err)
 	}
@@ -127,7 +151,9 @@ func (s *session) open(name string, write bool) (*selection, error) {
 	at := &selection{name: name, validity: data.UIDValidity, next: uint32(data.UIDNext), modseq: data.HighestModSeq, exists: data.NumMessages}
 	at.perm = s.ear.permanent()
 	at.writable = write && !at.perm.none
-	s.at = at
+	if len(s.ahead) == 0 {
+		s.at = at
+	}
 	return at, nil
 }
 
@@ -163,6 +189,14 @@ func (s *session) still() bool { return s.wire.Tally().Changes == 0 }
 func (s *session) kill() {
 	s.dead = true
 	s.wire.Kill()
+	s.inbox.close()
+}
+
+// close ends the connection without waiting for the network.
+func (s *session) close() {
+	s.inbox.close()
+	s.link.close()
+	s.inbox.empty()
 }
 
 // maxCopied is how many messages one COPYUID may name.

@@ -32,6 +32,7 @@ type command struct {
 	need             need
 	sections         map[string]string // key of a section asked for → how to name it
 	partial          map[uint32]*parts // by UID, or by sequence number
+	to               Bodies            // takes the answers in the library's place, if not nil
 
 	isLogin bool // LOGIN or AUTHENTICATE
 
@@ -176,11 +177,16 @@ func (cmd *command) key(seq, uid uint32) uint32 {
 }
 
 // match finds the command that a FETCH response for a message answers: the
-// first that names it and has not had it, as the library does.
+// first that names it and has not had it, as the library does. What was sent
+// behind a SELECT that has no answer yet is about another mailbox (RFC 9051,
+// section 5.5).
 func (c *Conn) match(seq, uid uint32) *command {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, cmd := range c.pending {
+		if cmd.isSelect {
+			break
+		}
 		if !cmd.isFetch && !cmd.isStore {
 			continue
 		}
@@ -199,6 +205,9 @@ func (c *Conn) onlyUID() uint32 {
 	defer c.mu.Unlock()
 	var uid uint32
 	for _, cmd := range c.pending {
+		if cmd.isSelect {
+			break
+		}
 		if !cmd.isFetch && !cmd.isStore {
 			continue
 		}

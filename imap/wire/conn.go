@@ -112,6 +112,7 @@ type Conn struct {
 	caps    string   // what CAPABILITY told while a login was under way
 	pace    pace
 	askID   string
+	divert  Bodies // takes the answers to the next FETCH
 	secrets []string
 	// literalPlus: the server offers LITERAL+ (RFC 7888).
 	literalPlus bool

@@ -62,8 +62,7 @@ func (f *fetch) run() error {
 	}
 	if f.cmd != nil {
 		// What was handed on is whole; what stood behind it is lost.
-		f.c.out = append(f.c.out, ")\r\n"...)
-		return nil
+		return f.close()
 	}
 	f.c.lost("FETCH")
 	f.bodiless("the server's answer could not be understood")
@@ -156,7 +155,7 @@ func (f *fetch) item(name string) error {
 	default:
 		return f.k.skip(f.c.opt.MaxDepth)
 	}
-	if f.cmd != nil {
+	if f.cmd != nil && f.cmd.to == nil {
 		f.space()
 		f.c.out = one.appendTo(f.c.out)
 		return nil
@@ -165,12 +164,11 @@ func (f *fetch) item(name string) error {
 	return nil
 }
 
-// date reads an INTERNALDATE, in the form that it is written; BadDate for NIL
-// and what is no date.
-func (k *cursor) date() (string, error) {
+// date reads an INTERNALDATE; BadDate for NIL and what is no date.
+func (k *cursor) date() (time.Time, error) {
 	v, err := k.value(2)
 	if err != nil {
-		return "", err
+		return BadDate, err
 	}
 	t, err := time.Parse(dateLayout, v.text)
 	if err != nil {
@@ -180,7 +178,7 @@ func (k *cursor) date() (string, error) {
 	if err != nil || v.kind != str || t.Year() < 1 || t.Year() > 9999 {
 		t = BadDate
 	}
-	return t.Format(dateLayout), nil
+	return t, nil
 }
 
 // modSeq reads "(n)", or n alone, which Gmail's ancestors sent.
@@ -249,6 +247,9 @@ func (f *fetch) literal(item string, s section, size int64) (streaming bool, err
 	if cmd == nil || cmd.sections[s.key] == "" {
 		return false, f.k.pass(size)
 	}
+	if cmd.to != nil {
+		return false, f.divert(cmd, size)
+	}
 	if f.cmd == nil {
 		f.begin(cmd)
 	}
@@ -266,7 +267,7 @@ func (f *fetch) literal(item string, s section, size int64) (streaming bool, err
 // hold keeps a body until it is known what it answers, or writes it if it is.
 func (f *fetch) hold(s section, body []byte) {
 	if f.cmd != nil {
-		if name := f.cmd.sections[s.key]; name != "" {
+		if name := f.cmd.sections[s.key]; name != "" && f.cmd.to == nil {
 			f.space()
 			f.c.out = appendBody(f.c.out, name, body)
 		}
@@ -275,9 +276,8 @@ func (f *fetch) hold(s section, body []byte) {
 	f.bodies = append(f.bodies, heldBody{s.key, body})
 }
 
-// begin writes the response for cmd, with all that is known of the message,
-// up to where more items or the end follow.
-func (f *fetch) begin(cmd *command) {
+// claim takes the response for an answer to cmd.
+func (f *fetch) claim(cmd *command) {
 	key := cmd.key(f.seq, f.uid)
 	if before := cmd.partial[key]; before != nil {
 		delete(cmd.partial, key)
@@ -285,6 +285,12 @@ func (f *fetch) begin(cmd *command) {
 	}
 	cmd.got.add(key)
 	f.cmd = cmd
+}
+
+// begin writes the response for cmd, with all that is known of the message,
+// up to where more items or the end follow.
+func (f *fetch) begin(cmd *command) {
+	f.claim(cmd)
 	f.noteID() // it is known before the body is handed on
 	f.c.out = append(f.c.out, "* "...)
 	f.c.out = strconv.AppendUint(f.c.out, uint64(f.seq), 10)
@@ -319,16 +325,25 @@ func (f *fetch) space() {
 	f.any = true
 }
 
+// close ends a response whose body was handed on.
+func (f *fetch) close() error {
+	if f.cmd.to != nil {
+		return f.cmd.to.End(f.message())
+	}
+	f.noteID()
+	f.c.out = append(f.c.out, ")\r\n"...)
+	return nil
+}
+
 // end takes the end of the response.
 func (f *fetch) end() error {
-	f.noteID()
 	if f.why != "" {
 		f.bodiless(f.why)
 	}
 	if f.cmd != nil {
-		f.c.out = append(f.c.out, ")\r\n"...)
-		return nil
+		return f.close()
 	}
+	f.noteID()
 	cmd := f.c.match(f.seq, f.uid)
 	if cmd == nil {
 		f.c.unasked(&f.parts)
@@ -338,6 +353,9 @@ func (f *fetch) end() error {
 	f.bodies = slices.DeleteFunc(f.bodies, func(b heldBody) bool { return cmd.sections[b.key] == "" })
 	if cmd.isFetch && len(f.bodies) == 0 && !f.complete(cmd) && f.c.keepPartial(cmd, &f.parts) {
 		return nil
+	}
+	if cmd.to != nil {
+		return f.divertHeld(cmd)
 	}
 	f.begin(cmd)
 	f.c.out = append(f.c.out, ")\r\n"...)

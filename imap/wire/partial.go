@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // parts are the items of one message that have come. Servers may spread them
@@ -15,8 +16,8 @@ type parts struct {
 	have   need
 	seq    uint32
 	uid    uint32
-	flags  string // with parentheses
-	date   string
+	flags  string    // with parentheses
+	date   time.Time // BadDate where it is none
 	size   uint64
 	modSeq uint64
 }
@@ -74,7 +75,8 @@ func (p *parts) appendTo(dst []byte) []byte {
 	}
 	if p.have&needDate != 0 {
 		item("INTERNALDATE")
-		dst = appendString(dst, p.date)
+		dst = p.date.AppendFormat(append(dst, '"'), dateLayout)
+		dst = append(dst, '"')
 	}
 	if p.have&needSize != 0 {
 		item("RFC822.SIZE")

@@ -101,6 +101,11 @@ func (c *Conn) tagged(tag string, k *cursor) error {
 	if cmd.isFetch {
 		c.flushPartial(cmd)
 	}
+	if cmd.to != nil {
+		if err := cmd.to.Over(); err != nil {
+			return err
+		}
+	}
 	if cmd.isSelect && status == "OK" && !cmd.exists && cmd.spoiled == "" {
 		cmd.spoiled = "the server did not tell how many messages there are"
 	}

@@ -150,6 +150,9 @@ func (c *Conn) track(line []byte) (out []byte, shown string) {
 // may be shown of it. The caller holds c.mu.
 func (c *Conn) begin(line []byte) (out []byte, shown string) {
 	cmd := newCommand(line)
+	if cmd.isFetch {
+		cmd.to, c.divert = c.divert, nil
+	}
 	c.commands[cmd.name]++
 	c.pace.began(len(c.pending) == 0)
 	c.pending = append(c.pending, cmd)
