@@ -40,6 +40,15 @@ func newBench(t *testing.T, opts ...imaptest.Option) *bench {
 func (b *bench) connect(change func(*imap.Options)) {
 	b.Helper()
 	opt := optionsFor(b.server, "ann")
+	if change != nil {
+		change(&opt)
+	}
+	b.connectTo(opt)
+}
+
+// connectTo opens the side on any server, and records what is sent.
+func (b *bench) connectTo(opt imap.Options) {
+	b.Helper()
 	opt.Trace = func(dir, line string) {
 		if dir == "C" {
 			b.mu.Lock()
@@ -47,9 +56,6 @@ func (b *bench) connect(change func(*imap.Options)) {
 			b.sent = append(b.sent, cmd)
 			b.mu.Unlock()
 		}
-	}
-	if change != nil {
-		change(&opt)
 	}
 	b.side, b.ids = open(b.T, opt), map[mail.MailboxName]mail.BoxID{}
 	b.survey(nil)

@@ -281,7 +281,7 @@ func (f *fetching) hand(s *session, a *arrival) error {
 	item := mail.Item{Flags: f.flags.parse(a.msg.Flags), Date: a.msg.Date, Ident: mail.Identity{GlobalID: a.msg.GlobalID, Size: size}}
 	f.settle(i)
 	if live {
-		return f.stream1(i, item, &exact{r: body, left: size})
+		return f.handLive(i, item, &exact{r: body, left: size})
 	}
 	if err := f.body(int(f.msgs[i].at), a.msg.UID, item, body); err != nil {
 		return &callerError{err}
@@ -289,9 +289,9 @@ func (f *fetching) hand(s *session, a *arrival) error {
 	return nil
 }
 
-// stream1 gives the caller a message while it arrives. One that is cut then
+// handLive gives the caller a message while it arrives. One that is cut then
 // is not asked for again: the caller has seen a part of it.
-func (f *fetching) stream1(i int, item mail.Item, body *exact) error {
+func (f *fetching) handLive(i int, item mail.Item, body *exact) error {
 	uid := f.msgs[i].uid
 	err := f.body(int(f.msgs[i].at), uid, item, body)
 	if body.err == nil && err == nil {

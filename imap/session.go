@@ -25,8 +25,8 @@ type session struct {
 	dead bool
 	// named: how names are built was learned over this connection.
 	named bool
-	at   *selection // the selected mailbox, nil if none
-	used time.Time  // when it was last used
+	at    *selection // the selected mailbox, nil if none
+	used  time.Time  // when it was last used
 	// inbox is where the bodies come that were asked for.
 	inbox *inbox
 	// ahead is what was sent before it was asked for, in this order.
