@@ -27,7 +27,11 @@
 //
 // Commands may be pipelined, but a STORE and a FETCH, or two FETCHes, that
 // name one message should not be in flight together: the library gives a
-// response to the first of them that has the message.
+// response to the first of them that has the message. Behind a SELECT that has
+// no answer yet commands may be sent about the mailbox that it selects: no
+// response before that answer is taken for one to them.
+//
+// Bodies that are many or large go past the library: see Divert.
 //
 // An INTERNALDATE that is missing its sense (NIL, or no date) is handed on as
 // BadDate. A FETCH response without a usable body for a message whose body
