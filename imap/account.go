@@ -50,9 +50,9 @@ type Account struct {
 	opt     Options
 	session *session
 	losses  int
-	// expected are the Fetches that were announced, in this order.
-	expected []*fetching
-	stats    Stats // of connections that are gone
+	// announced are the Fetches that were announced, in this order.
+	announced []*fetching
+	stats     Stats // of connections that are gone
 
 	names *names
 	// surveyed: names is what the server told, not a guess.
@@ -189,7 +189,7 @@ func (a *Account) connected(ctx context.Context) (*session, error) {
 
 // alive tells whether a connection that was idle is of use still.
 func (a *Account) alive(ctx context.Context, s *session) bool {
-	if len(s.ahead) > 0 {
+	if len(s.errands) > 0 {
 		return true // the answers that come, or do not, will tell
 	}
 	if a.opt.Clock().Sub(s.used) < idleCheck {
@@ -205,11 +205,11 @@ func (a *Account) use(ctx context.Context, f func(*session) error) error {
 }
 
 // useFor is use by whoever waits for the answers to fl, if that was sent ahead.
-func (a *Account) useFor(ctx context.Context, fl flight, f func(*session) error) error {
+func (a *Account) useFor(ctx context.Context, fl errand, f func(*session) error) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	s, err := a.landed(ctx, fl)
+	s, err := a.cleared(ctx, fl)
 	if err != nil {
 		return err
 	}

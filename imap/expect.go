@@ -6,8 +6,8 @@ import (
 	"github.com/godwit-mail/godwit/mail"
 )
 
-// maxExpected is how many Fetches may be announced before they are called.
-const maxExpected = 8
+// maxAnnounced is how many Fetches may be announced before they are called.
+const maxAnnounced = 8
 
 // ExpectFetch implements engine.Expecter: when all that the Fetch under way
 // asks for was sent, the next one's EXAMINE and FETCH follow at once. It may
@@ -15,34 +15,34 @@ const maxExpected = 8
 // order of the calls.
 func (a *Account) ExpectFetch(box mail.BoxID, refs []mail.Ref) {
 	wire, uids, err := a.locate(box, refs)
-	if err != nil || len(uids) == 0 || len(a.expected) >= maxExpected {
+	if err != nil || len(uids) == 0 || len(a.announced) >= maxAnnounced {
 		return
 	}
-	a.expected = append(a.expected, a.fetching(wire, uids, nil))
+	a.announced = append(a.announced, a.fetching(wire, uids, nil))
 }
 
 // awaited gives the Fetch that was announced with these messages, or a new
 // one. What was announced before it does not come any more.
 func (a *Account) awaited(wire string, uids []uint32) *fetching {
-	for i, f := range a.expected {
+	for i, f := range a.announced {
 		if f.wire == wire && slices.Equal(f.uids, uids) {
-			a.expected = slices.Delete(a.expected, 0, i+1)
+			a.announced = slices.Delete(a.announced, 0, i+1)
 			return f
 		}
 	}
 	return a.fetching(wire, uids, nil)
 }
 
-// sendExpected sends ahead what was announced, once all of f was asked for.
-func (f *fetching) sendExpected(s *session) {
+// sendAnnounced sends ahead what was announced, once all of f was asked for.
+func (f *fetching) sendAnnounced(s *session) {
 	last, waiting, sent := f, int64(0), 0
-	for _, e := range f.a.expected {
+	for _, e := range f.a.announced {
 		waiting, sent = waiting+int64(last.waiting)*last.size(), sent+last.sent
 		if last.next < last.hi || waiting >= maxAsked || sent >= maxSent {
 			return
 		}
 		if e.on != s {
-			s.sendAhead(e)
+			s.sendErrand(e)
 			e.launch(s, 0, len(e.msgs), passes[0])
 		}
 		last = e

@@ -29,8 +29,8 @@ type session struct {
 	used  time.Time  // when it was last used
 	// inbox is where the bodies come that were asked for.
 	inbox *inbox
-	// ahead is what was sent before it was asked for, in this order.
-	ahead []flight
+	// errands are what was sent before it was asked for, in this order.
+	errands []errand
 }
 
 // A selection is what SELECT or EXAMINE told of a mailbox.
@@ -151,7 +151,7 @@ func (o *opening) wait() (*selection, error) {
 	at := &selection{name: name, validity: data.UIDValidity, next: uint32(data.UIDNext), modseq: data.HighestModSeq, exists: data.NumMessages}
 	at.perm = s.ear.permanent()
 	at.writable = write && !at.perm.none
-	if len(s.ahead) == 0 {
+	if len(s.errands) == 0 {
 		s.at = at
 	}
 	return at, nil

@@ -27,7 +27,7 @@ const (
 
 // A stream is what of a fetching is under way on one connection: an EXAMINE,
 // perhaps, and UID FETCHes of ranges, in the order of their UIDs. It is a
-// flight: it may have been sent before it was asked for.
+// errand: it may have been sent before it was asked for.
 type stream struct {
 	on      *session // where it was sent
 	opening *opening // whose answer was not awaited yet
@@ -153,7 +153,7 @@ func digitsOf(n uint32) int {
 func (f *fetching) step(s *session) error {
 	f.ask(s)
 	if f.most == passes[0] {
-		f.sendExpected(s)
+		f.sendAnnounced(s)
 	}
 	a, ok := s.inbox.next(s.client.Closed())
 	if !ok {
@@ -214,10 +214,10 @@ func (f *fetching) discard(s *session) error {
 	return nil
 }
 
-// drop implements flight.
+// drop implements errand.
 func (f *fetching) drop(s *session) error {
 	f.on = nil
-	f.a.expected = slices.DeleteFunc(f.a.expected, func(e *fetching) bool { return e == f })
+	f.a.announced = slices.DeleteFunc(f.a.announced, func(e *fetching) bool { return e == f })
 	if f.opening != nil {
 		_, err := f.opening.wait()
 		f.opening = nil
