@@ -60,6 +60,8 @@ type Account struct {
 	boxes    map[mail.BoxID]mail.MailboxName
 	views    map[string]*view // by the server's name
 	refused  []Refused
+
+	expected []plan.Expected // see ExpectScans
 }
 
 // Stats counts what an Account cost.
@@ -83,6 +85,10 @@ type view struct {
 	// next is a bound: every message with a lower UID has been seen by the
 	// survey or the last scan. 0 if not known.
 	next uint32
+	// count is the number of messages in the survey, if counted; a scan or a
+	// change makes it worthless.
+	count   uint32
+	counted bool
 	// mine are the UIDs from next on that this run has made.
 	mine      map[uint32]bool
 	container bool
@@ -198,14 +204,25 @@ func (a *Account) alive(ctx context.Context, s *session) bool {
 	return s.await(ctx, func() error { return s.client.Noop().Wait() }) == nil
 }
 
-// use calls f with a session. It kills the connection when the context ends,
-// and lets go of one that an error shows to be lost.
+// use calls f with a session on which nothing is under way. See borrow.
 func (a *Account) use(ctx context.Context, f func(*session) error) error {
 	return a.useFor(ctx, nil, f)
 }
 
 // useFor is use by whoever waits for the answers to fl, if that was sent ahead.
 func (a *Account) useFor(ctx context.Context, fl errand, f func(*session) error) error {
+	a.expected = nil
+	return a.borrow(ctx, fl, func(s *session) error {
+		if err := s.ground(); err != nil {
+			return err
+		}
+		return f(s)
+	})
+}
+
+// borrow calls f with a session. It kills the connection when the context ends,
+// and lets go of one that an error shows to be lost.
+func (a *Account) borrow(ctx context.Context, fl errand, f func(*session) error) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
@@ -242,8 +259,17 @@ func (a *Account) lost(s *session, err error) error {
 // retry is use for what can be repeated: a connection that is lost is
 // replaced and f called again, three times in all.
 func (a *Account) retry(ctx context.Context, f func(*session) error) error {
+	return repeat(func() error { return a.use(ctx, f) })
+}
+
+// again is retry for what knows of what was sent ahead.
+func (a *Account) again(ctx context.Context, f func(*session) error) error {
+	return repeat(func() error { return a.borrow(ctx, nil, f) })
+}
+
+func repeat(f func() error) error {
 	for try := 1; ; try++ {
-		err := a.use(ctx, f)
+		err := f()
 		var loss *lossError
 		if err == nil || !errors.As(err, &loss) || try == 3 {
 			return err
@@ -275,4 +301,5 @@ func (v *view) own(uid uint32) {
 		v.mine = map[uint32]bool{}
 	}
 	v.mine[uid] = true
+	v.counted = false
 }

@@ -148,8 +148,8 @@ func TestNothingChanged(t *testing.T) {
 		trips    int
 		bytes    int64
 	}{
-		"full":                {"", "AUTHENTICATE 1, LIST 1, NAMESPACE 1", 3, 6000},
-		"without LIST-STATUS": {"", "AUTHENTICATE 1, LIST 1, NAMESPACE 1, STATUS 31", 3, 12000},
+		"full":                {"", "AUTHENTICATE 1, ENABLE 1, LIST 1, NAMESPACE 1", 3, 6000},
+		"without LIST-STATUS": {"", "AUTHENTICATE 1, ENABLE 1, LIST 1, NAMESPACE 1, STATUS 31", 3, 12000},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

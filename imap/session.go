@@ -31,6 +31,11 @@ type session struct {
 	inbox *inbox
 	// errands are what was sent before it was asked for, in this order.
 	errands []errand
+
+	queue      []*flight // sent ahead, not asked for yet
+	last       *flight   // the last that was sent
+	doubtQuick bool      // what it answers with QRESYNC is of no use
+	hidesNext  bool      // EXAMINE does not tell UIDNEXT
 }
 
 // A selection is what SELECT or EXAMINE told of a mailbox.
@@ -107,6 +112,10 @@ func (a *Account) greet(s *session) error {
 		s.wire.AskGlobalID("EMAILID")
 	case s.caps.Has("X-GM-EXT-1"):
 		s.wire.AskGlobalID("X-GM-MSGID")
+	}
+	if s.has(goimap.CapQResync) && s.has(goimap.CapEnable) {
+		// It goes along with what is asked first; if it is refused, nothing is lost.
+		return s.wire.Send(true, &wire.Call{Command: "ENABLE QRESYNC"})
 	}
 	return nil
 }

@@ -48,6 +48,7 @@ func (a *Account) Survey(ctx context.Context, since map[mail.MailboxName]plan.Si
 		if l.mark.count == 0 {
 			v.empty = l.mark
 		}
+		v.count, v.counted = l.mark.count, l.mark.validity != 0 && l.mark.next != 0
 		boxes = append(boxes, l.box(since[l.name]))
 	}
 	return boxes, nil
@@ -57,19 +58,27 @@ func (a *Account) Survey(ctx context.Context, since map[mail.MailboxName]plan.Si
 // the survey saw to be empty: it has said all that there is to say. Whatever
 // is known of the mailbox, by the index or by what was done since, makes it be
 // opened; so does the full comparison that follows in time, should STATUS lie.
-func (a *Account) scanEmpty(ctx context.Context, wire string, since plan.Since) (sc plan.Scanned, ok bool, err error) {
+func (a *Account) scanEmpty(wire string, since plan.Since) (sc plan.Scanned, ok bool) {
 	v := a.view(wire)
 	m := v.empty
-	v.empty = mark{}
-	if since != (plan.Since{}) || m.validity == 0 || m.next == 0 || m.validity != v.validity || len(v.mine) > 0 {
-		return sc, false, nil
+	if !a.surelyEmpty(v, since) {
+		return sc, false
 	}
-	if err := a.rights(ctx, wire, v); err != nil {
-		return sc, false, refusal(mail.GradeMailbox, err)
+	v.empty = mark{}
+	if v.perm != nil {
+		v.rights = v.perm.rights()
 	}
 	return plan.Scanned{
 		Epoch: epochOf(m.validity), Cursor: m.cursor(), Full: true, Complete: true, Next: m.next, Rights: v.rights,
-	}, true, nil
+	}, true
+}
+
+// surelyEmpty tells whether scanEmpty answers. Where rights are to be asked for,
+// the mailbox is opened in the same flight.
+func (a *Account) surelyEmpty(v *view, since plan.Since) bool {
+	m := v.empty
+	return since == (plan.Since{}) && m.validity != 0 && m.next != 0 && m.validity == v.validity && len(v.mine) == 0 &&
+		a.session != nil && !a.session.has(goimap.CapACL)
 }
 
 func (l *listing) box(since plan.Since) plan.Box {

@@ -12,6 +12,8 @@ import (
 type selected struct {
 	box  *mailbox
 	told []uint32 // UIDs, by sequence number
+	// quick: QRESYNC is enabled, and VANISHED is told in place of EXPUNGE.
+	quick bool
 }
 
 // changes tells what came and went since it was told last.
@@ -25,7 +27,11 @@ func (at *selected) changes() string {
 			i++
 			continue
 		}
-		fmt.Fprintf(&b, "* %d EXPUNGE\r\n", i+1)
+		if at.quick {
+			fmt.Fprintf(&b, "* VANISHED %d\r\n", at.told[i])
+		} else {
+			fmt.Fprintf(&b, "* %d EXPUNGE\r\n", i+1)
+		}
 		at.told = slices.Delete(at.told, i, i+1)
 	}
 	if len(at.told) != len(at.box.letters) {
@@ -54,12 +60,19 @@ func (b *mailbox) find(uid uint32) *Letter {
 
 func (m *Mailstore) open(at *selected, a *arguments) (string, string) {
 	b := m.find(a.next())
-	if b == nil {
-		*at = selected{}
-		return "", "NO [NONEXISTENT] no such mailbox"
+	text := ""
+	if at.quick && at.box != nil {
+		text = "* OK [CLOSED] closed\r\n"
 	}
-	*at = selected{b, b.uids()}
-	text := fmt.Sprintf("* FLAGS (\\Seen \\Answered \\Flagged \\Deleted \\Draft)\r\n* %d EXISTS\r\n* 0 RECENT\r\n"+
+	if b == nil {
+		*at = selected{quick: at.quick}
+		return text, "NO [NONEXISTENT] no such mailbox"
+	}
+	if strings.Contains(a.rest, "(QRESYNC") && !at.quick {
+		return "", "BAD enable it first"
+	}
+	*at = selected{b, b.uids(), at.quick}
+	text += fmt.Sprintf("* FLAGS (\\Seen \\Answered \\Flagged \\Deleted \\Draft)\r\n* %d EXISTS\r\n* 0 RECENT\r\n"+
 		"* OK [PERMANENTFLAGS (\\Seen \\Answered \\Flagged \\Deleted \\Draft \\*)] ok\r\n* OK [UIDVALIDITY %d] ok\r\n", len(b.letters), b.validity)
 	if !m.NoNext && !m.NoSelectNext {
 		text += fmt.Sprintf("* OK [UIDNEXT %d] ok\r\n", b.next)
@@ -67,7 +80,33 @@ func (m *Mailstore) open(at *selected, a *arguments) (string, string) {
 	if m.has("CONDSTORE") {
 		text += fmt.Sprintf("* OK [HIGHESTMODSEQ %d] ok\r\n", b.mod)
 	}
-	return text, ""
+	return text + m.resync(at, a.rest), ""
+}
+
+// resync tells what changed, where a SELECT asks with QRESYNC.
+func (m *Mailstore) resync(at *selected, args string) string {
+	_, args, ok := strings.Cut(args, "(QRESYNC (")
+	words := strings.Fields(strings.TrimRight(args, ")"))
+	if !ok || len(words) < 3 || words[0] != fmt.Sprint(at.box.validity) {
+		return ""
+	}
+	since, _ := strconv.ParseUint(words[1], 10, 64)
+	var gone []string
+	for _, v := range at.box.gone {
+		if v.mod > since && setHas(words[2], v.uid, 0) {
+			gone = append(gone, fmt.Sprint(v.uid))
+		}
+	}
+	out := ""
+	if len(gone) > 0 {
+		out = "* VANISHED (EARLIER) " + strings.Join(gone, ",") + "\r\n"
+	}
+	for _, l := range at.chosen(words[2]) {
+		if l.mod > since {
+			out += fmt.Sprintf("* %d FETCH (UID %d FLAGS (%s) MODSEQ (%d))\r\n", at.number(l.UID), l.UID, strings.Join(l.Flags, " "), l.mod)
+		}
+	}
+	return out
 }
 
 // chosen are the messages that a set names which the connection knows of.
@@ -196,6 +235,9 @@ func (l *Letter) deleted() bool { return slices.Contains(l.Flags, "\\Deleted") }
 
 func (m *Mailstore) search(at *selected, a *arguments) (string, string) {
 	deleted := strings.Contains(a.rest, "DELETED")
+	if strings.HasPrefix(a.rest, "RETURN (ALL)") {
+		return m.esearch(at, deleted)
+	}
 	out := "* SEARCH"
 	for _, l := range at.chosen("1:*") {
 		if !deleted || l.deleted() {
@@ -203,6 +245,20 @@ func (m *Mailstore) search(at *selected, a *arguments) (string, string) {
 		}
 	}
 	return out + "\r\n", ""
+}
+
+// esearch answers the search that came last (RFC 4731).
+func (m *Mailstore) esearch(at *selected, deleted bool) (string, string) {
+	var uids []string
+	for _, l := range at.chosen("1:*") {
+		if !deleted || l.deleted() {
+			uids = append(uids, fmt.Sprint(l.UID))
+		}
+	}
+	if len(uids) == 0 {
+		return "* ESEARCH UID\r\n", ""
+	}
+	return "* ESEARCH UID ALL " + strings.Join(uids, ",") + "\r\n", ""
 }
 
 // copyTo copies messages and gives the response code that tells of it.

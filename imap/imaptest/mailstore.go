@@ -13,8 +13,8 @@ import (
 // and lets a test spoil any answer. It is safe for concurrent use; hooks are
 // called without a lock and may use it.
 type Mailstore struct {
-	// Caps are the capabilities. UIDPLUS, MOVE, CONDSTORE, UNSELECT and
-	// NAMESPACE are known.
+	// Caps are the capabilities. UIDPLUS, MOVE, CONDSTORE, QRESYNC, ENABLE,
+	// ESEARCH, UNSELECT and NAMESPACE are known.
 	Caps string
 	// NoNext keeps UIDNEXT out of every answer, NoSelectNext out of SELECT.
 	NoNext, NoSelectNext bool
@@ -47,6 +47,13 @@ type mailbox struct {
 	validity, next uint32
 	mod            uint64
 	letters        []*Letter
+	gone           []vanished
+}
+
+// vanished is a message that was expunged.
+type vanished struct {
+	uid uint32
+	mod uint64
 }
 
 // NewMailstore gives a server with an empty INBOX.
@@ -88,6 +95,7 @@ func (m *Mailstore) Clone() *Mailstore {
 			letter.Flags = slices.Clone(l.Flags)
 			copied.letters[i] = &letter
 		}
+		copied.gone = slices.Clone(b.gone)
 		c.boxes[name] = &copied
 	}
 	return c
@@ -183,6 +191,7 @@ func (m *Mailstore) Expunge(name string, uid uint32) {
 func (b *mailbox) remove(uid uint32) {
 	b.mod++
 	b.letters = slices.DeleteFunc(b.letters, func(l *Letter) bool { return l.UID == uid })
+	b.gone = append(b.gone, vanished{uid, b.mod})
 }
 
 // Move moves a message to a mailbox, which is made if needed.
@@ -205,7 +214,7 @@ func (m *Mailstore) Renumber(name string, first uint32) {
 	defer m.mu.Unlock()
 	m.validity++
 	b := m.box(name)
-	b.validity, b.next = m.validity, first
+	b.validity, b.next, b.gone = m.validity, first, nil
 	for _, l := range b.letters {
 		l.UID = b.next
 		b.next++
@@ -282,9 +291,9 @@ var mailstoreCommands = map[string]func(*Mailstore, *selected, *arguments) (unta
 	"NAMESPACE": func(*Mailstore, *selected, *arguments) (string, string) {
 		return "* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n", ""
 	},
-	"LOGIN": quietly, "NOOP": quietly, "SUBSCRIBE": quietly, "UNSUBSCRIBE": quietly, "ENABLE": quietly,
+	"LOGIN": quietly, "NOOP": quietly, "SUBSCRIBE": quietly, "UNSUBSCRIBE": quietly, "ENABLE": (*Mailstore).enable,
 	"UNSELECT": func(_ *Mailstore, at *selected, _ *arguments) (string, string) {
-		*at = selected{}
+		*at = selected{quick: at.quick}
 		return "", ""
 	},
 	"LIST": (*Mailstore).list, "STATUS": (*Mailstore).status, "CREATE": (*Mailstore).create,
@@ -293,6 +302,14 @@ var mailstoreCommands = map[string]func(*Mailstore, *selected, *arguments) (unta
 	"UID FETCH": (*Mailstore).fetch, "UID STORE": (*Mailstore).store, "UID SEARCH": (*Mailstore).search,
 	"UID COPY": (*Mailstore).copy, "UID MOVE": (*Mailstore).move,
 	"UID EXPUNGE": (*Mailstore).expunge, "EXPUNGE": (*Mailstore).expunge,
+}
+
+func (m *Mailstore) enable(at *selected, a *arguments) (string, string) {
+	if !m.has("QRESYNC") || !strings.Contains(a.rest, "QRESYNC") {
+		return "* ENABLED\r\n", ""
+	}
+	at.quick = true
+	return "* ENABLED QRESYNC\r\n", ""
 }
 
 func quietly(*Mailstore, *selected, *arguments) (string, string) { return "", "" }

@@ -39,8 +39,13 @@ type command struct {
 	// SELECT and EXAMINE.
 	isSelect  bool
 	selection Selection
+	opened    Opened // but for its Selection
 	exists    bool
 	restless  bool // EXISTS told two numbers
+
+	// call is whose command it is; nil for one of the library's.
+	call *Call
+	told uint64 // how many messages it was told of
 }
 
 // need is a set of data items of a FETCH.
@@ -181,6 +186,9 @@ func (cmd *command) key(seq, uid uint32) uint32 {
 // behind a SELECT that has no answer yet is about another mailbox (RFC 9051,
 // section 5.5).
 func (c *Conn) match(seq, uid uint32) *command {
+	if cmd := c.resyncing(); cmd != nil {
+		return cmd
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, cmd := range c.pending {
@@ -236,7 +244,10 @@ func (c *Conn) first(ok func(*command) bool) *command {
 func (c *Conn) spoil(why string, names ...string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, cmd := range c.pending {
+	for i, cmd := range c.pending {
+		if i > 0 && cmd.isSelect && cmd.call != nil {
+			return // it is not being answered yet
+		}
 		if slices.Contains(names, cmd.name) && cmd.spoiled == "" {
 			cmd.spoiled = why
 		}

@@ -114,6 +114,11 @@ type Conn struct {
 	askID   string
 	divert  Bodies // takes the answers to the next FETCH
 	secrets []string
+	calls   int           // how many were sent
+	calling *Call         // whose command is begun next
+	qresync bool          // QRESYNC is enabled
+	open    bool          // a mailbox is selected
+	gone    chan struct{} // closed when err is set
 	// literalPlus: the server offers LITERAL+ (RFC 7888).
 	literalPlus bool
 	records
@@ -128,7 +133,7 @@ func New(raw net.Conn, opt Options) *Conn {
 	opt.MaxLiteral = orDefault(opt.MaxLiteral, DefaultMaxLiteral)
 	opt.MaxHeld = orDefault(opt.MaxHeld, DefaultMaxHeld)
 	opt.MaxDepth = orDefault(opt.MaxDepth, DefaultMaxDepth)
-	c := &Conn{raw: raw, opt: opt}
+	c := &Conn{raw: raw, opt: opt, gone: make(chan struct{})}
 	c.br = bufio.NewReaderSize(source{c}, 64<<10)
 	c.commands = make(map[string]int)
 	if opt.Greeting != "" {
@@ -181,6 +186,7 @@ func (c *Conn) fail(err error) error {
 	defer c.mu.Unlock()
 	if c.err == nil {
 		c.err = err
+		close(c.gone)
 	}
 	return c.err
 }

@@ -47,12 +47,19 @@ func (c *Conn) data(name string, k *cursor) error {
 	return nil
 }
 
-// vanished takes VANISHED (RFC 7162, section 3.2.10), which is nobody's: it is
-// never asked for. That of (EARLIER) tells of messages that were not counted.
+// vanished takes VANISHED (RFC 7162, section 3.2.10), of which the library
+// knows nothing. That of (EARLIER) tells of messages that were not counted.
 func (c *Conn) vanished(k *cursor) error {
 	k.spaces()
-	if k.peek() == '(' {
+	if k.accept('(') {
+		k.until(")")
+		k.accept(')')
+		k.spaces()
+		c.earlier(k.word())
 		return nil
+	}
+	if cmd := c.selecting(); cmd != nil && cmd.exists {
+		cmd.restless = true
 	}
 	gone, err := parseNumbers(k.word(), false)
 	if err != nil {
@@ -81,6 +88,11 @@ func (c *Conn) boxData(name string, vs []value) (err error) {
 	case "MYRIGHTS":
 		if len(vs) != 2 {
 			err = errMalformed
+			break
+		}
+		if cmd := c.first(func(cmd *command) bool { return cmd.name == name }); cmd != nil && cmd.call != nil {
+			cmd.call.answer.Rights = vs[1].text
+			err = errUnusable
 			break
 		}
 		err = c.boxWords(vs)
@@ -308,6 +320,14 @@ func (c *Conn) search(k *cursor) error {
 	if !slices.IsSorted(nums) {
 		slices.Sort(nums)
 	}
+	if cmd := c.searching(""); cmd != nil && cmd.call != nil {
+		var set numbers
+		for _, n := range nums {
+			set.add(n)
+		}
+		c.found(cmd, set)
+		return nil
+	}
 	c.out = append(c.out, "* SEARCH"...)
 	for _, n := range nums {
 		c.out = strconv.AppendUint(append(c.out, ' '), uint64(n), 10)
@@ -331,9 +351,7 @@ func (c *Conn) esearch(k *cursor) error {
 		}
 		tag = v.list[1].text
 	}
-	cmd := c.first(func(cmd *command) bool {
-		return strings.HasSuffix(cmd.name, "SEARCH") && (tag == "" || cmd.tag == tag)
-	})
+	cmd := c.searching(tag)
 	if cmd == nil {
 		return nil
 	}
@@ -349,6 +367,9 @@ func (c *Conn) esearch(k *cursor) error {
 			if err != nil {
 				return errMalformed
 			}
+			if c.found(cmd, set) {
+				continue
+			}
 			out = set.appendTo(append(out, " ALL "...))
 		case "MIN", "MAX", "COUNT", "MODSEQ":
 			n, ok := digits(k.word())
@@ -363,6 +384,8 @@ func (c *Conn) esearch(k *cursor) error {
 			}
 		}
 	}
-	c.out = append(out, "\r\n"...)
+	if cmd.call == nil {
+		c.out = append(out, "\r\n"...)
+	}
 	return nil
 }

@@ -28,7 +28,6 @@ type fetch struct {
 	k *cursor
 	parts
 	bodies   []heldBody
-	id       string   // EMAILID or X-GM-MSGID
 	any      bool     // an item was written
 	inferred uint32   // the UID that was assumed, since none came before the body
 	cmd      *command // whom the response was begun for in c.out, else nil
@@ -337,6 +336,13 @@ func (f *fetch) close() error {
 
 // end takes the end of the response.
 func (f *fetch) end() error {
+	var cmd *command
+	if f.cmd == nil {
+		if cmd = f.c.match(f.seq, f.uid); cmd != nil && cmd.call != nil {
+			f.answered(cmd)
+			return nil
+		}
+	}
 	if f.why != "" {
 		f.bodiless(f.why)
 	}
@@ -344,7 +350,6 @@ func (f *fetch) end() error {
 		return f.close()
 	}
 	f.noteID()
-	cmd := f.c.match(f.seq, f.uid)
 	if cmd == nil {
 		f.c.unasked(&f.parts)
 		return nil

@@ -20,6 +20,7 @@ type parts struct {
 	date   time.Time // BadDate where it is none
 	size   uint64
 	modSeq uint64
+	id     string // EMAILID or X-GM-MSGID
 }
 
 // maxPartial caps how many messages a command may have incomplete parts of.
@@ -41,6 +42,9 @@ func (p *parts) merge(q *parts) {
 	}
 	if q.have&needModSeq != 0 {
 		p.modSeq = q.modSeq
+	}
+	if q.id != "" {
+		p.id = q.id
 	}
 	p.have |= q.have
 }
@@ -132,6 +136,10 @@ func (c *Conn) flushPartial(cmd *command) {
 	cmd.partial = nil
 	for _, key := range keys {
 		p := partial[key]
+		if cmd.call != nil {
+			c.hand(cmd, p)
+			continue
+		}
 		if cmd.need&needBody != 0 {
 			c.noteNoBody(p.uid, "the server gave no body for it")
 			c.unasked(p)

@@ -106,10 +106,18 @@ func (c *Conn) tagged(tag string, k *cursor) error {
 			return err
 		}
 	}
+	if status == "OK" && (cmd.name == "UNSELECT" || cmd.name == "CLOSE") {
+		c.setOpen(false)
+	}
 	if cmd.isSelect && status == "OK" && !cmd.exists && cmd.spoiled == "" {
 		cmd.spoiled = "the server did not tell how many messages there are"
 	}
+	if cmd.call != nil {
+		c.finish(cmd, tag, status, k)
+		return nil
+	}
 	if cmd.spoiled != "" && status != "NO" && status != "BAD" {
+		c.setOpen(c.isOpen() || cmd.isSelect)
 		c.out = append(c.out, tag...)
 		c.out = append(c.out, " BAD "...)
 		c.out = appendText(c.out, []byte(cmd.spoiled))
@@ -122,10 +130,7 @@ func (c *Conn) tagged(tag string, k *cursor) error {
 	}
 	c.status(tag, status, k, cmd)
 	if cmd.isSelect {
-		if status != "OK" {
-			cmd.selection = Selection{}
-		}
-		c.selected(cmd)
+		c.opened(cmd, status == "OK")
 	}
 	return nil
 }
@@ -182,7 +187,13 @@ func (c *Conn) lost(name string) {
 	case "FETCH":
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		for _, cmd := range c.pending {
+		for i, cmd := range c.pending {
+			if cmd.isSelect && cmd.call != nil {
+				if i == 0 {
+					cmd.call.answer.Doubtful = true
+				}
+				return // what is behind it is not being answered yet
+			}
 			// A body that is missing is noticed; a flag would not be.
 			if cmd.isFetch && cmd.need&needBody == 0 && cmd.spoiled == "" {
 				cmd.spoiled = why
@@ -205,13 +216,13 @@ func (c *Conn) numbered(n uint64, ok bool, k *cursor) error {
 		c.lost(name)
 		return k.abandon()
 	case name == "EXISTS" && ok:
-		if cmd := c.first(func(cmd *command) bool { return cmd.isSelect }); cmd != nil {
+		if cmd := c.selecting(); cmd != nil {
 			cmd.restless = cmd.restless || cmd.exists && uint64(c.Tally().Exists) != n
 			cmd.exists = true
 		}
 		c.recount(true, n)
 	case name == "EXPUNGE" && ok && n > 0:
-		if cmd := c.first(func(cmd *command) bool { return cmd.isSelect && cmd.exists }); cmd != nil {
+		if cmd := c.selecting(); cmd != nil && cmd.exists {
 			cmd.restless = true
 		}
 		c.recount(false, 1)
@@ -239,21 +250,21 @@ func (c *Conn) words(name string, k *cursor) {
 		for _, w := range bytes.Fields(k.rest()) {
 			if isAtom(string(w)) {
 				c.out = append(append(c.out, ' '), w...)
-				c.noteUTF8(strings.ToUpper(string(w)))
+				c.noteEnabled(strings.ToUpper(string(w)))
 			}
 		}
 	}
 	c.out = append(c.out, "\r\n"...)
 }
 
-// noteUTF8 notes that an extension was enabled, or is the only protocol there
-// is, that has mailbox names in UTF-8 (RFC 6855, section 3; RFC 9051, section 5.1).
-func (c *Conn) noteUTF8(name string) {
-	if name == "UTF8=ACCEPT" || name == "IMAP4REV2" {
-		c.mu.Lock()
-		c.utf8 = true
-		c.mu.Unlock()
-	}
+// noteEnabled notes that an extension was enabled: one that has mailbox names
+// in UTF-8 (RFC 6855, section 3), as IMAP4rev2 has where it is the only protocol
+// there is (RFC 9051, section 5.1), or QRESYNC.
+func (c *Conn) noteEnabled(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.utf8 = c.utf8 || name == "UTF8=ACCEPT" || name == "IMAP4REV2"
+	c.qresync = c.qresync || name == "QRESYNC"
 }
 
 // capabilities writes those that can be read. IMAP4rev2 is hidden where
@@ -275,7 +286,7 @@ func (c *Conn) capabilities(dst, list []byte) []byte {
 			continue
 		}
 		if rev2 {
-			c.noteUTF8("IMAP4REV2")
+			c.noteEnabled("IMAP4REV2")
 		}
 		dst = append(append(dst, ' '), w...)
 	}

@@ -96,13 +96,27 @@ func (c *Conn) appendCode(dst []byte, name string, args []byte, cmd *command) []
 	case "PERMANENTFLAGS":
 		flags, err := (&cursor{line: args}).flags()
 		ok = err == nil
+		if sel := c.opening(cmd); sel != nil && ok {
+			sel.opened.PermanentTold, sel.opened.Permanent = true, flags
+		}
 		out = appendFlags(append(out, ' '), flags)
 	case "UIDNEXT", "UIDVALIDITY":
 		n, valid := digits(args)
 		ok = valid && n <= math.MaxUint32
+		if sel := c.opening(cmd); sel != nil && ok {
+			if name == "UIDNEXT" {
+				sel.opened.Next = uint32(n)
+			} else {
+				sel.opened.Validity = uint32(n)
+			}
+		}
 		out = append(append(out, ' '), args...)
 	case "HIGHESTMODSEQ":
-		_, ok = digits(args)
+		var n uint64
+		n, ok = digits(args)
+		if sel := c.opening(cmd); sel != nil && ok {
+			sel.opened.ModSeq = n
+		}
 		out = append(append(out, ' '), args...)
 	case "APPENDUID":
 		ok = validAppendUID(args)
@@ -173,23 +187,38 @@ func (c *Conn) noteCode(name string, args []byte, cmd *command) {
 		}
 		return
 	case "READ-ONLY", "READ-WRITE", "UIDNOTSTICKY", "NOMODSEQ", "MAILBOXID":
+	case "CLOSED":
+		if c.selecting() != nil {
+			c.setOpen(false)
+		}
+		return
 	default:
 		return
 	}
-	if cmd == nil {
-		cmd = c.first(func(cmd *command) bool { return cmd.isSelect })
-	}
-	if cmd == nil || !cmd.isSelect {
+	sel := c.opening(cmd)
+	if sel == nil {
 		return
 	}
 	switch name {
 	case "READ-ONLY":
-		cmd.selection.ReadOnly = true
+		sel.selection.ReadOnly = true
 	case "UIDNOTSTICKY":
-		cmd.selection.NotSticky = true
+		sel.selection.NotSticky = true
 	case "NOMODSEQ":
-		cmd.selection.NoModSeq = true
+		sel.selection.NoModSeq = true
 	case "MAILBOXID":
-		cmd.selection.MailboxID = tidy(string(bytes.Trim(args, "()")))
+		sel.selection.MailboxID = tidy(string(bytes.Trim(args, "()")))
 	}
+}
+
+// opening is the SELECT that a status response is about: the one that it ends,
+// or, where cmd is nil because it has no tag, the one that is being answered.
+func (c *Conn) opening(cmd *command) *command {
+	if cmd == nil {
+		return c.selecting()
+	}
+	if !cmd.isSelect {
+		return nil
+	}
+	return cmd
 }

@@ -153,6 +153,7 @@ func (c *Conn) begin(line []byte) (out []byte, shown string) {
 	if cmd.isFetch {
 		cmd.to, c.divert = c.divert, nil
 	}
+	cmd.call, c.calling = c.calling, nil
 	c.commands[cmd.name]++
 	c.pace.began(len(c.pending) == 0)
 	c.pending = append(c.pending, cmd)
