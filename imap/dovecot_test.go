@@ -84,6 +84,7 @@ func TestNothingNewIsSameAndADeltaCostsWhatChanged(t *testing.T) {
 		t.Errorf("seen %v, %+v", seen, sc2)
 	}
 	b.do(plan.Op{Kind: plan.OpDelete, From: b.at("INBOX", placed[0].Ref)})
+	b.survey(nil)
 	seen, sc3 := b.scan("INBOX", plan.Since{Cursor: sc2.Cursor, Epoch: sc2.Epoch, Known: 3})
 	if len(seen) != 2 || !sc3.Full || !sc3.Complete || !seen[placed[2].Ref].NoFlags {
 		t.Errorf("seen %v, %+v", seen, sc3)

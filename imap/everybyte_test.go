@@ -53,7 +53,7 @@ func (c *limited) Write(p []byte) (int, error) {
 // commands. They are a stride apart.
 func TestCutAtEveryByte(t *testing.T) {
 	stride := int64(13 * *every)
-	for name, caps := range map[string]string{"full": fullCaps, "bare": bareCaps, "LITERAL+": fullCaps + " LITERAL+"} {
+	for name, caps := range map[string]string{"full": fullCaps, "QRESYNC": quickCaps, "bare": bareCaps, "LITERAL+": fullCaps + " LITERAL+"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			start := eventful(t, caps)

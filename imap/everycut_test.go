@@ -76,6 +76,7 @@ func TestHarmAtEveryCommand(t *testing.T) {
 		change     func(*imaptest.Mailstore)
 	}{
 		{"full", fullCaps, func(*imaptest.Mailstore) {}},
+		{"QRESYNC", quickCaps, func(*imaptest.Mailstore) {}},
 		{"no UIDPLUS", "IMAP4rev1 MOVE UNSELECT", func(*imaptest.Mailstore) {}},
 		{"bare", bareCaps, func(*imaptest.Mailstore) {}},
 		{"UIDNEXT from STATUS alone", "IMAP4rev1 UIDPLUS", func(m *imaptest.Mailstore) { m.NoSelectNext = true }},

@@ -70,7 +70,16 @@ var unasked = map[string]string{
 // TestUnaskedResponses has a server say things that nobody asked for before,
 // and in the middle of, every answer of a run that has all kinds of work.
 func TestUnaskedResponses(t *testing.T) {
-	start := eventful(t, fullCaps)
+	for name, caps := range map[string]string{"full": fullCaps, "QRESYNC": quickCaps} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			unaskedResponses(t, caps)
+		})
+	}
+}
+
+func unaskedResponses(t *testing.T, caps string) {
+	start := eventful(t, caps)
 	want, _ := finished(t, start)
 	for name, text := range unasked {
 		for where, spoil := range map[string]spoils{"in front": inFront(text), "between": between(text)} {
@@ -128,7 +137,16 @@ func unlost(t *testing.T, w *world, want sidetest.Snapshot) {
 
 // TestLies has a server give wrong answers all through a run.
 func TestLies(t *testing.T) {
-	start := eventful(t, fullCaps)
+	for name, caps := range map[string]string{"full": fullCaps, "QRESYNC": quickCaps} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			lies(t, caps)
+		})
+	}
+}
+
+func lies(t *testing.T, caps string) {
+	start := eventful(t, caps)
 	want, _ := finished(t, start)
 	for name, tc := range map[string]struct {
 		spoil spoils
@@ -170,7 +188,16 @@ func TestLies(t *testing.T) {
 
 // TestAMailboxLeftOut leaves one mailbox out of one LIST.
 func TestAMailboxLeftOut(t *testing.T) {
-	start := eventful(t, fullCaps)
+	for name, caps := range map[string]string{"full": fullCaps, "QRESYNC": quickCaps} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			aMailboxLeftOut(t, caps)
+		})
+	}
+}
+
+func aMailboxLeftOut(t *testing.T, caps string) {
+	start := eventful(t, caps)
 	want, _ := finished(t, start)
 	for _, name := range []string{"INBOX", "Work", "New remote", "Lists"} {
 		t.Run(name, func(t *testing.T) {
@@ -185,7 +212,7 @@ func TestAMailboxLeftOut(t *testing.T) {
 // is under way, once, at each command. What was to be deleted cannot be known
 // to be what it was: it may come back. Nothing goes, and both sides agree.
 func TestUIDVALIDITYChangesAtEveryCommand(t *testing.T) {
-	for name, caps := range map[string]string{"full": fullCaps, "bare": bareCaps} {
+	for name, caps := range map[string]string{"full": fullCaps, "QRESYNC": quickCaps, "bare": bareCaps} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			start := eventful(t, caps)
@@ -231,7 +258,16 @@ func renumbered(t *testing.T, w *world, want sidetest.Snapshot) {
 // TestASilentServer stops answering at each command, once, and in the middle
 // of the answer.
 func TestASilentServer(t *testing.T) {
-	start := eventful(t, fullCaps)
+	for name, caps := range map[string]string{"full": fullCaps, "QRESYNC": quickCaps} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			aSilentServer(t, caps)
+		})
+	}
+}
+
+func aSilentServer(t *testing.T, caps string) {
+	start := eventful(t, caps)
 	start.patience = 20 * time.Millisecond
 	want, commands := finished(t, start)
 	for _, h := range []harm{
@@ -274,7 +310,7 @@ func TestCancelledWhileTheServerIsSilent(t *testing.T) {
 
 // TestUIDsThatAreGivenTwice has a server forget which UIDs it has given.
 func TestUIDsThatAreGivenTwice(t *testing.T) {
-	for name, caps := range map[string]string{"full": fullCaps, "bare": bareCaps} {
+	for name, caps := range map[string]string{"full": fullCaps, "QRESYNC": quickCaps, "bare": bareCaps} {
 		t.Run(name, func(t *testing.T) {
 			w := settled(t, caps)
 			w.server.Expunge("INBOX", 11)

@@ -21,6 +21,8 @@ import (
 const (
 	fullCaps = "IMAP4rev1 UIDPLUS MOVE CONDSTORE UNSELECT NAMESPACE"
 	bareCaps = "IMAP4rev1"
+	// quickCaps are those of a server that tells what changed and vanished.
+	quickCaps = fullCaps + " ENABLE QRESYNC ESEARCH"
 )
 
 // A world is an account: a scripted server, a Maildir in memory, an index.
