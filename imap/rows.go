@@ -37,11 +37,6 @@ type row struct {
 	tuid  int64         // bytes of TraceFields in the header
 }
 
-// item is the row as an Item.
-func (r *row) item() mail.Item {
-	return mail.Item{Flags: r.flags, Date: r.date, Ident: mail.Identity{GlobalID: r.gid, Size: r.size}}
-}
-
 // identity is what the row says of the message's identity.
 func (r *row) identity() mail.Identity {
 	id := r.ident
@@ -242,18 +237,6 @@ func (t *table) find(uid uint32) *row {
 		return nil
 	}
 	return &t.rows[i]
-}
-
-// lacking lists the messages that were not told all of have, where lowest is
-// the first UID concerned.
-func (t *table) lacking(have uint8, lowest uint32) []uint32 {
-	var uids []uint32
-	for i := range t.rows {
-		if r := &t.rows[i]; r.uid >= lowest && r.have&have != have {
-			uids = append(uids, r.uid)
-		}
-	}
-	return uids
 }
 
 // global adds the identifiers that the wire collected.

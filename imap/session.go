@@ -190,9 +190,6 @@ func (s *session) leave() error {
 // exists is the number of messages in the selected mailbox now.
 func (s *session) exists() uint32 { return s.wire.Tally().Exists }
 
-// still tells whether no message came or went since the mailbox was selected.
-func (s *session) still() bool { return s.wire.Tally().Changes == 0 }
-
 // kill ends the connection on purpose, to get out of an answer that is no
 // longer wanted.
 func (s *session) kill() {
