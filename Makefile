@@ -59,7 +59,7 @@ soak: packages
 bench: ROUNDS = 5
 bench: packages
 	MBSYNC="$(MBSYNC)" $(GO) test -count=1 -timeout 0 -v ./cmd/godwit/bench -run Bench -rows '$(BENCH)' -rounds $(ROUNDS) -messages $(MESSAGES) \
-		-tools '$(TOOLS)' -profile '$(PROFILE)' -rtt 50ms -margin 2100ms
+		-tools '$(TOOLS)' -profile '$(abspath $(PROFILE))' -rtt 50ms -margin 2100ms
 
 clean:
 	rm -rf godwit demo-mail

@@ -1,10 +1,14 @@
 package bench
 
 import (
+	"database/sql"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	imap "github.com/emersion/go-imap/v2"
+	_ "github.com/mattn/go-sqlite3"
 
 	"github.com/godwit-mail/godwit/imap/imaptest"
 )
@@ -17,10 +21,6 @@ type remote struct {
 	total  int // messages, in all mailboxes
 	more   int // messages that were added
 	flag   bool
-}
-
-func (b *bench) open(server *imaptest.Server, user string, total int) *remote {
-	return &remote{b: b, server: server, user: user, total: total}
 }
 
 // add appends a message to INBOX.
@@ -90,10 +90,87 @@ func (st *standing) flags(row string, tls bool, n int) {
 		}})
 }
 
-// full measures the comparison that looks at everything.
-func (st *standing) full(row string) {}
+// remove deletes the first n files of every INBOX.
+func (st *standing) remove(n int) {
+	st.b.t.Helper()
+	for _, s := range st.of {
+		cur := s.path("Mail/INBOX/cur")
+		list, err := os.ReadDir(cur)
+		if err == nil && len(list) < n {
+			err = fmt.Errorf("%s has %d files only", cur, len(list))
+		}
+		for i := 0; err == nil && i < n; i++ {
+			err = os.Remove(filepath.Join(cur, list[i].Name()))
+		}
+		if err != nil && s.failed == nil {
+			st.b.t.Fatal(err)
+		}
+		st.b.age(s)
+	}
+	st.b.touched = time.Now()
+	st.b.rest()
+}
 
-// reset measures a mailbox whose UIDVALIDITY is another one.
-func (st *standing) reset(row string) {}
+// full measures godwit's comparison that looks at everything, beside runs of the
+// others that find nothing changed.
+func (st *standing) full(row string) {
+	if st.b.matches(row) {
+		st.settle()
+	}
+	st.b.measure(task{row: row, site: st.site, repeat: 3,
+		begin: func(int) {
+			for t, s := range st.of {
+				if t.name == "godwit" {
+					st.b.distrust(s)
+				}
+			}
+		},
+		check: func(int) func(*site) error { return compared }})
+}
 
-var _ = fmt.Sprint
+// distrust makes godwit believe that its last full comparison was long ago.
+func (b *bench) distrust(s *site) {
+	b.t.Helper()
+	db, err := sql.Open("sqlite3", s.path(index))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec("UPDATE mailbox_side SET full_at = full_at - ?", int64(8*24*time.Hour)); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// index is godwit's, in a site.
+const index = "state/me/index.db"
+
+// compared is a check that godwit compared every mailbox in full of late.
+func compared(s *site) error {
+	if s.tool.name != "godwit" {
+		return nil
+	}
+	db, err := sql.Open("sqlite3", s.path(index))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	var old int
+	if err := db.QueryRow("SELECT count(*) FROM mailbox_side WHERE full_at < ?", time.Now().Add(-24*time.Hour).UnixNano()).Scan(&old); err != nil {
+		return err
+	}
+	if old > 0 {
+		return fmt.Errorf("%d mailboxes were not compared in full", old)
+	}
+	return nil
+}
+
+// reset measures an INBOX whose UIDVALIDITY is another one.
+func (st *standing) reset(row string) {
+	r := st.remote
+	st.b.measure(task{row: row, site: st.site,
+		begin: func(round int) {
+			st.settle()
+			r.server.Doveadm("mailbox", "update", "--uid-validity", fmt.Sprint(2_000_000_000+round), "-u", r.user, "INBOX")
+		},
+		check: func(int) func(*site) error { return hasLocally(r.total) }})
+}

@@ -16,8 +16,10 @@ type wire struct {
 	// turns is how often a client spoke after the server had: what waits for
 	// an answer costs one, however many commands go together.
 	turns int
-	// commands are those sent in plain text, before COMPRESS if that is used.
+	// commands are those sent in plain text; blind: there may be more, which TLS
+	// or COMPRESS hid.
 	commands int
+	blind    bool
 }
 
 // A relay stands between a tool and a server. With a round trip it is a link
@@ -105,6 +107,7 @@ func (l *line) up(data []byte) {
 	}
 	l.turned = false
 	l.wire.commands += l.parser.count(data)
+	l.wire.blind = l.wire.blind || l.parser.blind
 }
 
 func (l *line) down(data []byte) {
@@ -164,10 +167,14 @@ func (l *line) pump(from, to *net.TCPConn, note func([]byte), first time.Time) {
 type commandParser struct {
 	line    []byte
 	literal int64
-	blind   bool // compressed from here on
+	blind   bool // what follows is TLS, or compressed
+	begun   bool
 }
 
 func (p *commandParser) count(data []byte) (n int) {
+	if !p.begun && len(data) > 0 {
+		p.begun, p.blind = true, data[0] == 22 // a TLS handshake
+	}
 	for len(data) > 0 && !p.blind {
 		if p.literal > 0 {
 			skip := min(p.literal, int64(len(data)))

@@ -61,7 +61,7 @@ func (b *bench) report() string {
 			}
 		}
 	}
-	return "\n" + markdown(times) + "\n" + markdown(costs)
+	return "\n" + b.environment() + "\n" + markdown(times) + "\n" + markdown(costs)
 }
 
 // cost is what the runs of a tool cost.
@@ -73,7 +73,11 @@ func (s *samples) cost(what string) []string {
 		return append(out, "", "", "", "", "")
 	}
 	w := s.wire
-	return append(out, fmt.Sprint(w.up), fmt.Sprint(w.down), fmt.Sprint(w.connections), fmt.Sprint(w.turns), fmt.Sprint(w.commands))
+	commands := fmt.Sprint(w.commands)
+	if w.blind {
+		commands = ""
+	}
+	return append(out, fmt.Sprint(w.up), fmt.Sprint(w.down), fmt.Sprint(w.connections), fmt.Sprint(w.turns), commands)
 }
 
 func size(n int64) string {

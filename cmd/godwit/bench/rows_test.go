@@ -67,13 +67,13 @@ func table() []*row {
 	both("roundtrip/pull", n("%s: pull %d small", link, scaled(2000)), target{faster: 2.5}, target{faster: 2.5})
 	both("roundtrip/push", n("%s: push %d small", link, scaled(300)), target{faster: 1.5}, target{faster: 1.5})
 	both("roundtrip/nochange", n("%s: nothing changed", link), target{faster: 1.8, trips: 4}, target{faster: 1.8, trips: 5})
-	add("large/pull/plain", n("pull one message of %d MB", largeSize()>>20), target{rss: 48 * mb})
-	add("large/push/plain", n("push one message of %d MB", largeSize()>>20), target{rss: 48 * mb})
+	add("large/pull/plain", n("pull one message of %s", size(int64(largeSize()))), target{rss: 48 * mb})
+	add("large/push/plain", n("push one message of %s", size(int64(largeSize()))), target{rss: 48 * mb})
 	return rows
 }
 
 // largeSize is that of the one large message.
-func largeSize() int { return 200 * mb / 20000 * *messages }
+func largeSize() int { return max(100_000, 200*mb/20000**messages) }
 
 // of are the samples of a tool.
 func (r *row) of(tool string) *samples {

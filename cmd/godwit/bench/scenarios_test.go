@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strings"
 )
 
@@ -54,7 +55,6 @@ func (b *bench) toPush(m mix, n int) func(*tool, int) *site {
 func (b *bench) account() {
 	total := b.filled(b.server("full"), "account", tiny, *messages, scaled(200))
 	st := b.stand("full", "account", total, true)
-	st.remote = b.open(b.server("full"), "account", total)
 	each("nochange", func(name string, tls bool) { st.unchanged(name, tls, st.remote.total) })
 	each("new", func(name string, tls bool) { st.oneNew(name, tls) })
 	each("flags", func(name string, tls bool) { st.flags(name, tls, scaled(200)) })
@@ -72,7 +72,6 @@ func (b *bench) small() {
 func (b *bench) huge() {
 	total := b.filled(b.server("full"), "huge", tiny, 5**messages, 0)
 	st := b.stand("full", "huge", total, false)
-	st.remote = b.open(b.server("full"), "huge", total)
 	st.unchanged("huge/nochange/plain", false, total)
 	st.oneNew("huge/new/plain", false)
 	st.flags("huge/flags/plain", false, scaled(200))
@@ -82,7 +81,6 @@ func (b *bench) huge() {
 func (b *bench) bare() {
 	total := b.filled(b.server("bare"), "bare", tiny, *messages, scaled(200))
 	st := b.stand("bare", "bare", total, false)
-	st.remote = b.open(b.server("bare"), "bare", total)
 	st.unchanged("bare/nochange/plain", false, total)
 	st.oneNew("bare/new/plain", false)
 }
@@ -109,8 +107,31 @@ func (b *bench) roundtrips() {
 	}
 }
 
-// deletions measures local deletions, whose messages are kept.
-func (b *bench) deletions() {}
+// deletions measures local deletions, of messages that are kept.
+func (b *bench) deletions() {
+	n := scaled(1000)
+	all := n * (*rounds + 3)
+	user := func(t *tool) string { return "delete-" + strings.NewReplacer(", ", "-", " ", "-").Replace(t.name) }
+	for _, t := range b.tools {
+		if !t.slow {
+			b.filled(b.server("full"), user(t), ordinary, all, 0)
+		}
+	}
+	st := b.standApart("full", user, all, false)
+	b.measure(task{row: "delete/plain", site: st.site,
+		begin: func(int) { st.settle(); st.remove(n) },
+		check: func(round int) func(*site) error { return hasOnServer(all - n*(round+1)) }})
+}
 
 // large measures one message of many megabytes.
-func (b *bench) large() {}
+func (b *bench) large() {
+	huge := mix{"large", func(*rand.Rand) int { return largeSize() }}
+	server := b.server("full")
+	b.filled(server, "large", huge, 1, 0)
+	b.measure(task{row: "large/pull/plain", most: 3, check: func(int) func(*site) error { return hasLocally(1) },
+		site: func(t *tool, _ int) *site {
+			return &site{tool: t, server: server, user: "large", dir: b.fresh("large")}
+		}})
+	b.measure(task{row: "large/push/plain", most: 3, site: b.toPush(huge, 1), prepare: true,
+		check: func(int) func(*site) error { return hasOnServer(1) }})
+}

@@ -25,10 +25,11 @@ type task struct {
 	also string
 	raw  func() (usage, error)
 	rtt  time.Duration // of a relay, in all rounds
-	// repeat is how often a round does it, for work that takes little time.
-	repeat int
-	tls    bool
-	nosync bool // fsync is off
+	// repeat is how often a round does it, for work that takes little time, and
+	// most how many rounds there are at most, 0: as many as are asked for.
+	repeat, most int
+	tls          bool
+	nosync       bool // fsync is off
 }
 
 // measure lets all tools do the work of a row, in an order that turns with the
@@ -39,7 +40,13 @@ func (b *bench) measure(k task) {
 		return
 	}
 	r := b.named(k.row)
-	n := *rounds * max(1, k.repeat)
+	n := *rounds
+	if earnest() {
+		n *= max(1, k.repeat)
+	}
+	if k.most > 0 {
+		n = min(n, k.most)
+	}
 	if k.prepare {
 		k.site = b.prepared(k.site, n+2)
 	}
@@ -123,6 +130,9 @@ func (b *bench) once(k task, r *row, t *tool, round int, run func(task, *samples
 		err = k.check(round)(s)
 	}
 	if err == nil && k.also != "" {
+		if !earnest() {
+			b.age(s)
+		}
 		err = run(k, b.named(k.also).of(t.name), s, round)
 	}
 	if err != nil {
@@ -186,22 +196,30 @@ func (s *site) own() int {
 // A standing is a user whose mail each tool keeps in a directory that lasts.
 type standing struct {
 	b      *bench
-	user   string
+	name   string
 	of     map[*tool]*site
-	check  func(*site) error
 	remote *remote
 }
 
-// stand lets every tool pull the user's mail, and then run until nothing is
+// stand lets every tool pull the user's n messages, and then run until nothing is
 // left to do. slow says whether tools that take long for it take part.
-func (b *bench) stand(server string, user string, n int, slow bool) *standing {
+func (b *bench) stand(server, user string, n int, slow bool) *standing {
 	b.t.Helper()
-	st := &standing{b: b, user: user, of: map[*tool]*site{}}
+	st := b.standApart(server, func(t *tool) string { return user }, n, slow)
+	st.remote = &remote{b: b, server: b.server(server), user: user, total: n}
+	return st
+}
+
+// standApart is stand with a user for each tool.
+func (b *bench) standApart(server string, user func(*tool) string, n int, slow bool) *standing {
+	b.t.Helper()
+	st := &standing{b: b, of: map[*tool]*site{}}
 	for _, t := range b.tools {
 		if t.slow && !slow {
 			continue
 		}
-		s := &site{tool: t, server: b.server(server), user: user, dir: b.fresh(user)}
+		st.name = user(t)
+		s := &site{tool: t, server: b.server(server), user: st.name, dir: b.fresh(st.name)}
 		st.of[t] = s
 		_, err := s.run()
 		if err == nil {
@@ -211,7 +229,7 @@ func (b *bench) stand(server string, user string, n int, slow bool) *standing {
 			if t.name == "godwit" {
 				b.t.Fatal(err)
 			}
-			b.t.Logf("%s: %s: %v", user, t.name, err)
+			b.t.Logf("%s: %s: %v", st.name, t.name, err)
 			s.failed = err
 		}
 	}
@@ -238,7 +256,7 @@ func (st *standing) settle() {
 				if s.tool.name == "godwit" {
 					st.b.t.Fatal(err)
 				}
-				st.b.t.Logf("%s: %s: %v", st.user, s.tool.name, err)
+				st.b.t.Logf("%s: %s: %v", st.name, s.tool.name, err)
 				s.failed = err
 			}
 		}

@@ -92,12 +92,16 @@ delete_guard = "off"
 	}
 }
 
+func mbsyncBinary() string {
+	if path := os.Getenv("MBSYNC"); path != "" {
+		return path
+	}
+	return "mbsync"
+}
+
 // mbsync is the PATH's or that of MBSYNC, with its defaults, or without COMPRESS.
 func mbsync(compress bool) *tool {
-	binary, name, disable := "mbsync", "mbsync", ""
-	if peers != "" {
-		binary = peers
-	}
+	binary, name, disable := mbsyncBinary(), "mbsync", ""
 	if !compress {
 		name, disable = "mbsync, no COMPRESS", "DisableExtension COMPRESS=DEFLATE\n"
 	}
