@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/sync/engine"
@@ -142,14 +143,18 @@ func (b *batch) store(i int) {
 // double is a message that stands for msg already: one that bears its token
 // and its bytes, or any with its bytes on a server that stores no doubles.
 func (m *Memory) double(b *box, msg *message) *message {
-	if m.kind == Server && !m.Traits.Dedup {
+	if !m.Traits.Dedup && (m.kind == Server || msg.token == "") {
 		return nil
 	}
-	for _, old := range b.msgs {
-		same := old.text.ident.Body == msg.text.ident.Body
-		if same && (m.Traits.Dedup || msg.token != "" && old.token == msg.token) {
+	same := func(old *message) bool { return old.text.ident.Body == msg.text.ident.Body }
+	if !m.Traits.Dedup { // the key of a file that bears a token is made of it
+		if old := b.find(msg.ref); old != nil && old.token == msg.token && same(old) {
 			return old
 		}
+		return nil
+	}
+	if i := slices.IndexFunc(b.msgs, same); i >= 0 {
+		return b.msgs[i]
 	}
 	return nil
 }

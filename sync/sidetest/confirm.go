@@ -62,8 +62,8 @@ func (s *session) present(g plan.Gone) bool {
 // mailbox after the survey, not by this session.
 func (s *session) arrivedSince(g plan.Gone) bool {
 	for _, b := range s.m.boxes {
-		for _, msg := range b.msgs {
-			if msg.arrived > s.arrivals && !s.own[msg.arrived] && couldBe(msg, g.Ident) {
+		for i := len(b.msgs) - 1; i >= 0 && b.msgs[i].arrived > s.arrivals; i-- {
+			if msg := b.msgs[i]; !s.own[msg.arrived] && couldBe(msg, g.Ident) {
 				return true
 			}
 		}
@@ -95,10 +95,10 @@ func (s *session) outside(g plan.Gone, bound map[mail.MailboxName]bool) bool {
 		if bound[b.name] || b.role == mail.RoleAll {
 			continue
 		}
+		if s.m.kind == Maildir && b.find(g.At.Ref) != nil {
+			return true
+		}
 		for _, msg := range b.msgs {
-			if s.m.kind == Maildir && msg.ref == g.At.Ref {
-				return true
-			}
 			if s.m.kind == Server && !g.Ident.Body.IsZero() && g.Ident.Body == msg.text.ident.Body {
 				return true
 			}

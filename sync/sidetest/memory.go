@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -145,7 +144,8 @@ type box struct {
 	container bool
 	role      mail.Role
 	rights    plan.Rights
-	msgs      []*message // in order of arrival
+	msgs      []*message            // in order of arrival
+	byRef     map[mail.Ref]*message // of msgs; nil until it is asked for
 	vanished  []vanished
 }
 
@@ -243,6 +243,7 @@ func cloneBoxes(boxes []*box) []*box {
 	out := make([]*box, len(boxes))
 	for i, b := range boxes {
 		n := *b
+		n.byRef = nil
 		n.vanished = slices.Clone(b.vanished)
 		n.msgs = make([]*message, len(b.msgs))
 		for j, msg := range b.msgs {
@@ -325,21 +326,15 @@ func (m *Memory) newEpoch() string {
 	return fmt.Sprint(m.epochs)
 }
 
-// find gives the message with that Ref. UIDs rise, so that it is quick on a server.
+// find gives the message with that Ref.
 func (b *box) find(ref mail.Ref) *message {
-	if uid, err := strconv.ParseUint(string(ref), 10, 32); err == nil {
-		i, ok := slices.BinarySearchFunc(b.msgs, uint32(uid), func(msg *message, uid uint32) int { return cmp.Compare(msg.uid, uid) })
-		if ok && b.msgs[i].ref == ref {
-			return b.msgs[i]
-		}
-		return nil
-	}
-	for _, msg := range b.msgs {
-		if msg.ref == ref {
-			return msg
+	if b.byRef == nil {
+		b.byRef = make(map[mail.Ref]*message, len(b.msgs))
+		for _, msg := range b.msgs {
+			b.byRef[msg.ref] = msg
 		}
 	}
-	return nil
+	return b.byRef[ref]
 }
 
 // add puts msg into b under a new UID, or under its key if that is free.
@@ -355,6 +350,9 @@ func (m *Memory) add(b *box, msg *message) {
 		msg.ref, msg.token = m.newKey(), ""
 	}
 	b.msgs = append(b.msgs, msg)
+	if b.byRef != nil {
+		b.byRef[msg.ref] = msg
+	}
 }
 
 func (m *Memory) newKey() mail.Ref {
@@ -377,7 +375,11 @@ func (m *Memory) newMessage(t *text, flags mail.FlagSet, date time.Time) *messag
 // take removes msg from b.
 func (m *Memory) take(b *box, msg *message) {
 	b.modseq++
-	b.msgs = slices.DeleteFunc(b.msgs, func(o *message) bool { return o == msg })
+	// UIDs rise, on a Maildir as well.
+	if i, ok := slices.BinarySearchFunc(b.msgs, msg.uid, func(o *message, uid uint32) int { return cmp.Compare(o.uid, uid) }); ok {
+		b.msgs = slices.Delete(b.msgs, i, i+1)
+	}
+	delete(b.byRef, msg.ref)
 	if m.kind == Server {
 		b.vanished = append(b.vanished, vanished{msg.ref, b.modseq})
 	}

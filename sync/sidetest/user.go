@@ -222,7 +222,7 @@ func (m *Memory) drop(b *box) {
 		return
 	}
 	m.serial++
-	b.container, b.msgs, b.vanished = true, nil, nil
+	b.container, b.msgs, b.byRef, b.vanished = true, nil, nil, nil
 	b.epoch, b.next, b.id = m.newEpoch(), 1, m.serial
 	b.modseq++
 }
@@ -246,7 +246,7 @@ func (m *Memory) ResetEpoch(name mail.MailboxName) {
 		b.modseq = 0
 	}
 	msgs := b.msgs
-	b.msgs, b.vanished, b.next = nil, nil, 1
+	b.msgs, b.byRef, b.vanished, b.next = nil, nil, nil, 1
 	b.modseq++
 	for _, msg := range msgs {
 		msg.ref, msg.token = "", ""
