@@ -90,6 +90,8 @@ type folders struct {
 	seen [2]map[mail.MailboxName]*Box
 	used [2]map[mail.MailboxName]bool
 	plan FolderPlan
+	// renames are those among plan.Ops: few, where much is created.
+	renames []FolderOp
 }
 
 // mailbox is what a side lists under a name, nil if it can hold no mail.
@@ -207,7 +209,8 @@ func (f *folders) follow(k int, s Side) {
 	if !f.in.Policy.Create[t] || f.seen[t][to] != nil {
 		return // forbidden, or the name is taken: the names differ from now on
 	}
-	f.plan.Ops = append(f.plan.Ops, FolderOp{Kind: FolderRename, Side: t, Record: k, Name: rec.Side[t].Name, To: to})
+	op := FolderOp{Kind: FolderRename, Side: t, Record: k, Name: rec.Side[t].Name, To: to}
+	f.plan.Ops, f.renames = append(f.plan.Ops, op), append(f.renames, op)
 }
 
 func (f *folders) create(k int, s Side) {
@@ -239,8 +242,8 @@ func (f *folders) vanished(k int, s Side) {
 // one above it takes it along.
 func (f *folders) after(s Side, name mail.MailboxName) mail.MailboxName {
 	var above FolderOp // the nearest
-	for _, o := range f.plan.Ops {
-		if o.Kind == FolderRename && o.Side == s && name.Within(o.Name) && len(o.Name) > len(above.Name) {
+	for _, o := range f.renames {
+		if o.Side == s && name.Within(o.Name) && len(o.Name) > len(above.Name) {
 			above = o
 		}
 	}

@@ -13,8 +13,12 @@ import (
 func (r *reconciler) joinNew() {
 	r.joinByToken(func(l, m *newMessage) bool { return l.At.Box == m.At.Box })
 	for _, box := range r.boxesWithNew() {
-		local, remote := r.candidates(Local, box), r.candidates(Remote, box)
-		if len(local) == 0 || len(remote) == 0 {
+		local := r.candidates(Local, box)
+		if len(local) == 0 {
+			continue
+		}
+		remote := r.candidates(Remote, box)
+		if len(remote) == 0 {
 			continue
 		}
 		for _, p := range r.matcher.pair(local, remote) {
@@ -54,8 +58,8 @@ func (r *reconciler) joinByToken(fits func(local, remote *newMessage) bool) {
 
 func (r *reconciler) boxesWithNew() []mail.BoxID {
 	var ids []mail.BoxID
-	for i := range r.news {
-		ids = append(ids, r.news[i].At.Box)
+	for key := range r.newIn {
+		ids = append(ids, key.Box)
 	}
 	slices.Sort(ids)
 	return slices.Compact(ids)

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/godwit-mail/godwit/mail"
 )
@@ -111,28 +112,31 @@ func alike(x, y *candidate) bool {
 // have no equal on the other side but are alike with one there, and returns
 // what remains.
 func takeAlike(as, bs []candidate, g group, take func(i, j int)) group {
-	count := func(cs []candidate, idx []int, fits func(*candidate) bool) (n int) {
-		for _, i := range idx {
-			if fits(&cs[i]) {
-				n++
-			}
-		}
-		return n
-	}
+	foldedA, foldedB := byFolded(as, g.a), byFolded(bs, g.b)
 	rest, used := group{light: g.light}, map[int]bool{}
 	for _, i := range g.a {
 		x := &as[i]
-		k := slices.IndexFunc(g.b, func(j int) bool { return !x.draft && !bs[j].draft && alike(x, &bs[j]) })
-		folded := func(c *candidate) bool { return c.ident.Folded == x.ident.Folded }
-		if k < 0 || count(as, g.a, folded) != 1 || count(bs, g.b, folded) != 1 || x.ident.Header == bs[g.b[k]].ident.Header {
-			rest.a = append(rest.a, i)
-			continue
+		if there := foldedB[x.ident.Folded]; len(foldedA[x.ident.Folded]) == 1 && len(there) == 1 {
+			y := &bs[there[0]]
+			if !x.draft && !y.draft && alike(x, y) && x.ident.Header != y.ident.Header {
+				take(i, there[0])
+				used[there[0]] = true
+				continue
+			}
 		}
-		take(i, g.b[k])
-		used[g.b[k]] = true
+		rest.a = append(rest.a, i)
 	}
 	rest.b = slices.DeleteFunc(slices.Clone(g.b), func(j int) bool { return used[j] })
 	return rest
+}
+
+// byFolded sorts candidates by their headers without white space.
+func byFolded(cs []candidate, idx []int) map[mail.Digest][]int {
+	m := make(map[mail.Digest][]int, len(idx))
+	for _, i := range idx {
+		m[cs[i].ident.Folded] = append(m[cs[i].ident.Folded], i)
+	}
+	return m
 }
 
 func (m *matcher) compareBodies(as, bs []candidate, g group, take func(i, j int)) {
@@ -150,24 +154,40 @@ func (m *matcher) pairBody(as, bs []candidate, g group, take func(i, j int)) {
 // pairDuplicates pairs exact duplicates: those in the same mailbox with equal
 // flags first, then by order.
 func pairDuplicates(as, bs []candidate, g group, take func(i, j int)) {
-	sameBox := func(x, y *candidate) bool { return x.at.Box == y.at.Box }
-	sameFlags := func(x, y *candidate) bool { return x.flags.Equal(y.flags) }
-	rounds := []func(x, y *candidate) bool{
-		func(x, y *candidate) bool { return sameBox(x, y) && sameFlags(x, y) },
-		sameBox,
-		sameFlags,
-		func(x, y *candidate) bool { return true },
+	if len(g.a) == 1 && len(g.b) == 1 {
+		take(g.a[0], g.b[0])
+		return
 	}
-	for _, fits := range rounds {
+	// Who has the same likeness fits; likenesses tell ever less.
+	type likeness struct {
+		box   mail.BoxID
+		flags string
+	}
+	flags := func(c *candidate) string { return strings.ToLower(c.flags.String()) }
+	for _, of := range []func(*candidate) likeness{
+		func(c *candidate) likeness { return likeness{c.at.Box, flags(c)} },
+		func(c *candidate) likeness { return likeness{box: c.at.Box} },
+		func(c *candidate) likeness { return likeness{flags: flags(c)} },
+		func(*candidate) likeness { return likeness{} },
+	} {
+		there := map[likeness][]int{} // in the order of g.b
+		for _, j := range g.b {
+			l := of(&bs[j])
+			there[l] = append(there[l], j)
+		}
+		used := map[int]bool{}
 		g.a = slices.DeleteFunc(g.a, func(i int) bool {
-			k := slices.IndexFunc(g.b, func(j int) bool { return fits(&as[i], &bs[j]) })
-			if k < 0 {
+			l := of(&as[i])
+			fits := there[l]
+			if len(fits) == 0 {
 				return false
 			}
-			take(i, g.b[k])
-			g.b = slices.Delete(g.b, k, k+1)
+			there[l] = fits[1:]
+			used[fits[0]] = true
+			take(i, fits[0])
 			return true
 		})
+		g.b = slices.DeleteFunc(g.b, func(j int) bool { return used[j] })
 	}
 }
 

@@ -23,6 +23,13 @@ func Reconcile(in Input) Plan {
 	for _, id := range r.rowIDs {
 		r.decideRow(r.rows[id])
 	}
+	left := 0
+	for i := range r.news {
+		if !r.news[i].taken {
+			left++
+		}
+	}
+	r.plan.Gains = slices.Grow(r.plan.Gains, left) // a first sync has little else
 	for i := range r.news {
 		r.decideNew(&r.news[i])
 	}
@@ -75,12 +82,13 @@ type reconciler struct {
 	boxes    map[mail.BoxID]*BoxPair
 	rows     map[int64]*state
 	rowIDs   []int64
-	news     []newMessage
-	sighted  [2]bool          // every mailbox in scope was completely seen
-	reused   map[Ref]bool     // new messages by their place
-	blind    map[SideBox]bool // a new message there could not be read
-	unread   [2][]int64       // sizes of new messages there that could not be read
-	unreadIn map[SideBox]bool // mailboxes that have such a message
+	news     []newMessage      // by side, mailbox and ref
+	newIn    map[SideBox][]int // where in news
+	sighted  [2]bool           // every mailbox in scope was completely seen
+	reused   map[Ref]bool      // new messages by their place
+	blind    map[SideBox]bool  // a new message there could not be read
+	unread   [2][]int64        // sizes of new messages there that could not be read
+	unreadIn map[SideBox]bool  // mailboxes that have such a message
 	matcher  matcher
 	plan     Plan
 	nextID   int64
@@ -93,6 +101,7 @@ func newReconciler(in Input) *reconciler {
 		rows:     make(map[int64]*state, len(in.Rows)),
 		matcher:  matcher{asks: map[Ask]struct{}{}},
 		sighted:  [2]bool{true, true},
+		newIn:    map[SideBox][]int{},
 		reused:   map[Ref]bool{},
 		blind:    map[SideBox]bool{},
 		unreadIn: map[SideBox]bool{},
@@ -115,10 +124,11 @@ func newReconciler(in Input) *reconciler {
 		r.rowIDs = append(r.rowIDs, row.ID)
 	}
 	slices.Sort(r.rowIDs)
-	changes := slices.Clone(in.Changes)
-	sortChanges(changes)
-	for i := range changes {
-		r.note(&changes[i])
+	for _, i := range sortedChanges(in.Changes) {
+		r.note(&in.Changes[i])
+	}
+	for _, s := range Sides {
+		slices.Sort(r.unread[s])
 	}
 	return r
 }
@@ -149,12 +159,14 @@ func (r *reconciler) remembered(row Row, s Side) half {
 func (r *reconciler) note(c *Change) {
 	ref := Ref{Side: c.Side, Kind: c.Kind, At: c.At}
 	if c.Kind == KindNew {
+		key := SideBox{Side: c.Side, Box: c.At.Box}
+		r.newIn[key] = append(r.newIn[key], len(r.news))
 		r.news = append(r.news, newMessage{Change: c})
 		r.reused[ref] = true
 		if c.Unreadable {
-			r.unreadIn[SideBox{Side: c.Side, Box: c.At.Box}] = true
+			r.unreadIn[key] = true
 			r.unread[c.Side] = append(r.unread[c.Side], c.Item.Ident.Size)
-			r.blind[SideBox{Side: c.Side, Box: c.At.Box}] = true
+			r.blind[key] = true
 		}
 		return
 	}
@@ -195,7 +207,7 @@ func (r *reconciler) matchMoves() {
 		if len(wants) == 0 {
 			continue
 		}
-		news := r.candidates(s, 0)
+		news := r.allCandidates(s)
 		for _, p := range r.matcher.pair(news, wants) {
 			st, n := r.rows[r.rowIDs[wants[p[1]].index]], &r.news[news[p[0]].index]
 			if st.half[s].unseen {
@@ -255,12 +267,22 @@ func (r *reconciler) wanting(id int64, s Side) (candidate, bool) {
 	return candidate{at: at, side: s, ident: ident, flags: st.row.Flags[s], draft: r.draft(at.Box, st.row.Flags[s]), fixed: true}, true
 }
 
-// candidates lists the new messages of a side, in one mailbox or (0) in all.
+// candidates lists the new messages of a side in one mailbox.
 func (r *reconciler) candidates(s Side, box mail.BoxID) []candidate {
 	var cs []candidate
+	for _, i := range r.newIn[SideBox{Side: s, Box: box}] {
+		if n := &r.news[i]; !n.taken && !n.Unreadable {
+			cs = append(cs, r.candidate(i))
+		}
+	}
+	return cs
+}
+
+// allCandidates lists the new messages of a side in all mailboxes.
+func (r *reconciler) allCandidates(s Side) []candidate {
+	var cs []candidate
 	for i := range r.news {
-		n := &r.news[i]
-		if n.Side == s && !n.taken && !n.Unreadable && (box == 0 || n.At.Box == box) {
+		if n := &r.news[i]; n.Side == s && !n.taken && !n.Unreadable {
 			cs = append(cs, r.candidate(i))
 		}
 	}

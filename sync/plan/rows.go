@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"slices"
+
 	"github.com/godwit-mail/godwit/mail"
 )
 
@@ -116,12 +118,12 @@ func (r *reconciler) unsure(s Side, st *state) bool {
 	if size == 0 {
 		size = st.row.Ident[s.Other()].Size
 	}
-	for _, unread := range r.unread[s] {
-		if near(unread, size) {
-			return true
-		}
+	unread := r.unread[s] // sorted: only the first and the neighbours can be near
+	if len(unread) == 0 {
+		return false
 	}
-	return false
+	k, _ := slices.BinarySearch(unread, size)
+	return near(unread[0], size) || near(unread[min(k, len(unread)-1)], size) || near(unread[max(k-1, 0)], size)
 }
 
 // near tells whether two sizes can be of one message: some servers estimate.
