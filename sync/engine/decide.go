@@ -73,14 +73,14 @@ func (r *run) touched(ctx context.Context) ([]plan.Row, error) {
 		return nil, err
 	}
 	r.forgetKept(byID)
-	out := make([]plan.Row, 0, len(byID))
+	out := make([]plan.Row, 0, len(byID)) // never moved: r.rows points into it
 	for _, row := range byID {
 		if r.asleep(row) {
 			continue
 		}
 		row.NoBase = r.adopt
 		out = append(out, row)
-		r.rows[row.ID] = &row
+		r.rows[row.ID] = &out[len(out)-1]
 	}
 	r.changes = slices.DeleteFunc(r.changes, func(c plan.Change) bool {
 		return c.Row != 0 && r.rows[c.Row] == nil

@@ -33,6 +33,7 @@ const earlyMost = 2000
 func (r *run) diff(ctx context.Context, s plan.Side, box mail.BoxID, since plan.Since) (*differ, plan.Scanned, error) {
 	key := plan.SideBox{Side: s, Box: box}
 	d := &differ{run: r, side: s, box: box, about: since.Known, unknown: r.unknown[key]}
+	d.changes = make([]plan.Change, 0, r.newIn(s, box, since))
 	switch {
 	case r.reset[key] || box <= 0:
 		d.known = newKnownSet(0) // nothing that means anything
@@ -50,6 +51,16 @@ func (r *run) diff(ctx context.Context, s plan.Side, box mail.BoxID, since plan.
 		}
 	}
 	return d, sc, err
+}
+
+// newIn is a guess how many messages of a mailbox are new, by the survey.
+func (r *run) newIn(s plan.Side, box mail.BoxID, since plan.Since) int {
+	for i := range r.records {
+		if r.records[i].ID == box {
+			return min(max(r.survey[s][r.records[i].Side[s].Name].Count-since.Known, 0), 100_000)
+		}
+	}
+	return 0
 }
 
 // load reads all that the index knows of the mailbox, and then what was put

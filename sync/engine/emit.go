@@ -59,11 +59,12 @@ func (r *run) record(id mail.BoxID) *plan.BoxRecord {
 	if i, ok := r.at[id]; ok && i < len(r.records) && r.records[i].ID == id {
 		return &r.records[i]
 	}
+	clear(r.at)
 	for i := range r.records {
-		if r.records[i].ID == id {
-			r.at[id] = i
-			return &r.records[i]
-		}
+		r.at[r.records[i].ID] = i
+	}
+	if i, ok := r.at[id]; ok {
+		return &r.records[i]
 	}
 	return nil
 }

@@ -100,21 +100,7 @@ func (r *run) gainGivenUp(g plan.Gain) {
 // gainFailed keeps the losses that could be the other half of a move waiting.
 func (r *run) gainFailed(g plan.Gain) {
 	r.unsettle(g.Settle)
-	r.failed = append(r.failed, g.Item.Ident)
-}
-
-// halfMoved tells whether the copy of what may be the same message failed in
-// this run: then its deletion elsewhere could be half of a move.
-func (r *run) halfMoved(id mail.Identity) bool {
-	return slices.ContainsFunc(r.failed, func(f mail.Identity) bool {
-		switch {
-		case !f.Body.IsZero() && !id.Body.IsZero():
-			return f.Body == id.Body
-		case !f.Light.IsZero() && !id.Light.IsZero():
-			return f.Light == id.Light
-		}
-		return f.Size == id.Size
-	})
+	r.failed.add(g.Item.Ident)
 }
 
 // transfer is one chunk on its way.

@@ -43,6 +43,7 @@ func (r *run) expectLate(ctx context.Context, in plan.Intent) error {
 // findDoubles takes late copies out of what is new on the server.
 func (r *run) findDoubles(ctx context.Context) error {
 	var leaving []mail.Identity
+	bodies := map[mail.BoxID]map[mail.Digest]bool{}
 	for _, in := range r.late {
 		if !r.mayDropDouble(in.To) {
 			continue // then it is mail like any other
@@ -60,7 +61,7 @@ func (r *run) findDoubles(ctx context.Context) error {
 		if slices.ContainsFunc(leaving, func(id mail.Identity) bool { return couldBe(id, in.Item.Ident) }) {
 			continue // it may be that message, in its new place
 		}
-		if err := r.identifyDoubles(ctx, in, c); err != nil {
+		if err := r.identifyDoubles(ctx, in, c, bodies); err != nil {
 			return err
 		}
 	}
@@ -151,19 +152,26 @@ func (r *run) lateCandidates(in plan.Intent) []mail.Ref {
 
 // identifyDoubles compares the candidates with what was sent. Only while the
 // repeated copy is bound in the mailbox is another one a double; otherwise it
-// is the very message, come late, and joined as any other.
-func (r *run) identifyDoubles(ctx context.Context, in plan.Intent, refs []mail.Ref) error {
-	rows, err := r.Index.RowsIn(ctx, in.To)
-	if err != nil {
-		return indexFault(err)
+// is the very message, come late, and joined as any other. What is bound in a
+// mailbox is read once, into bodies.
+func (r *run) identifyDoubles(ctx context.Context, in plan.Intent, refs []mail.Ref, bodies map[mail.BoxID]map[mail.Digest]bool) error {
+	if bodies[in.To] == nil {
+		rows, err := r.Index.RowsIn(ctx, in.To)
+		if err != nil {
+			return indexFault(err)
+		}
+		bodies[in.To] = map[mail.Digest]bool{}
+		for i := range rows {
+			if row := &rows[i]; row.State == plan.Paired && row.At[plan.Remote].Box == in.To {
+				bodies[in.To][row.Ident[plan.Local].Body] = true
+			}
+		}
 	}
-	if !slices.ContainsFunc(rows, func(row plan.Row) bool {
-		return row.State == plan.Paired && row.At[plan.Remote].Box == in.To && row.Ident[plan.Local].Body == in.Item.Ident.Body
-	}) {
+	if !bodies[in.To][in.Item.Ident.Body] {
 		return nil
 	}
 	found := false
-	err = r.side[plan.Remote].Identify(ctx, in.To, refs, mail.LevelBody, func(ref mail.Ref, id mail.Identity, err error) error {
+	err := r.side[plan.Remote].Identify(ctx, in.To, refs, mail.LevelBody, func(ref mail.Ref, id mail.Identity, err error) error {
 		if err == nil && !found && id.Body == in.Item.Ident.Body {
 			found = true
 			r.doubles = append(r.doubles, double{in, plan.Place{Box: in.To, Ref: ref}, id})

@@ -183,18 +183,30 @@ func (r *run) holdLoss(l plan.Loss, why plan.Reason, text string) {
 }
 
 // boundOn tells of places of one side whether a row is bound there. What
-// cannot be looked up counts as not bound.
+// cannot be looked up counts as not bound. A few places are looked up one by
+// one, of a mailbox that is asked for many the whole is read.
 func (r *run) boundOn(ctx context.Context, s plan.Side) func(plan.Place) bool {
-	boxes := map[mail.BoxID]map[mail.Ref]bool{}
+	asked, boxes := map[mail.BoxID]int{}, map[mail.BoxID]map[mail.Ref]bool{}
 	return func(at plan.Place) bool {
 		refs, ok := boxes[at.Box]
-		if !ok {
+		if asked[at.Box]++; !ok && asked[at.Box] > boundMost {
 			refs, _ = r.boundIn(ctx, s, at.Box)
-			boxes[at.Box] = refs
+			boxes[at.Box], ok = refs, true
 		}
-		return refs[at.Ref]
+		if ok {
+			return refs[at.Ref]
+		}
+		bound := false
+		_, err := r.Index.KnownAt(ctx, s, at.Box, []mail.Ref{at.Ref}, func(plan.Known) error {
+			bound = true
+			return nil
+		})
+		return bound && err == nil
 	}
 }
+
+// boundMost is how many places of a mailbox are looked up one by one.
+const boundMost = 200
 
 // leftScope records a message that was moved to a mailbox out of scope: it is
 // not deleted on the other side.

@@ -99,7 +99,7 @@ type run struct {
 	newLoss []plan.LossRecord
 	events  []plan.Event
 	due     plan.Settlement // see dueAlso
-	failed  []mail.Identity // messages whose copy failed in this run
+	failed  failedCopies    // messages whose copy failed in this run
 
 	late    []plan.Intent // copies that may still turn up, see late.go
 	doubles []double      // those that have
