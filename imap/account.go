@@ -24,6 +24,10 @@ type Options struct {
 	// Shared brings the mailboxes of other users and shared ones into scope
 	// (RFC 2342); otherwise they are not even listed.
 	Shared bool
+	// Compress asks for COMPRESS=DEFLATE (RFC 4978) after each login. Where the
+	// server has it not, or declines, the connection does without: see
+	// Account.Compression.
+	Compress bool
 	// Clock tells how long a connection was idle; nil is the system's.
 	Clock plan.Clock
 	// Spool is the directory for temporary files of large messages; "" is the
@@ -60,16 +64,21 @@ type Account struct {
 	boxes    map[mail.BoxID]mail.MailboxName
 	views    map[string]*view // by the server's name
 	refused  []Refused
+	// uncompressed tells why the last login asked for compression in vain.
+	uncompressed string
 
 	expected []plan.Expected // see ExpectScans
 }
 
 // Stats counts what an Account cost.
 type Stats struct {
-	Read, Written int64          // bytes inside TLS
-	Commands      map[string]int // by name
-	Connections   int            // logins
-	RoundTrips    int            // see wire.Stats; without those of TCP and TLS
+	// Read and Written are bytes inside TLS, as they travel; PlainRead and
+	// PlainWritten are what they were without compression.
+	Read, Written, PlainRead, PlainWritten int64
+
+	Commands    map[string]int // by name
+	Connections int            // logins
+	RoundTrips  int            // see wire.Stats; without those of TCP and TLS
 }
 
 // A Refused is a mailbox that the server lists and that takes no part,
@@ -132,6 +141,12 @@ func (a *Account) Bind(boxes map[mail.BoxID]mail.MailboxName) {
 // Refused lists the mailboxes that the last Survey had to leave out.
 func (a *Account) Refused() []Refused { return a.refused }
 
+// Compression tells whether the connection is compressed, and, where that was
+// asked for in vain, why it is not.
+func (a *Account) Compression() (on bool, why string) {
+	return a.opt.Compress && a.uncompressed == "", a.uncompressed
+}
+
 // Stats tells what the account cost so far.
 func (a *Account) Stats() Stats {
 	sum := a.stats
@@ -148,6 +163,8 @@ func (a *Account) Stats() Stats {
 func (s *Stats) add(w wire.Stats) {
 	s.Read += w.Read
 	s.Written += w.Written
+	s.PlainRead += w.PlainRead
+	s.PlainWritten += w.PlainWritten
 	s.RoundTrips += w.RoundTrips
 	if s.Commands == nil {
 		s.Commands = map[string]int{}

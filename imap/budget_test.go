@@ -164,3 +164,45 @@ func TestNothingChanged(t *testing.T) {
 		})
 	}
 }
+
+// TestCompressedRuns synchronises both ways over a connection that is
+// compressed, which takes a round trip more.
+func TestCompressedRuns(t *testing.T) {
+	p := newPurse(t)
+	p.change = func(o *imap.Options) { o.Compress = true }
+	p.fill(30, 50, "")
+	for i := range 50 {
+		p.local.Deliver("INBOX", message(1000+i), mail.NewFlagSet(mail.Seen), p.now)
+	}
+	pushed := p.run()
+	if pushed.Written > pushed.PlainWritten/2 {
+		t.Errorf("of %d bytes %d were sent", pushed.PlainWritten, pushed.Written)
+	}
+	p.run()
+	p.costs("nothing changed", p.run(), "AUTHENTICATE 1, COMPRESS 1, ENABLE 1, LIST 1, NAMESPACE 1", 4, 2500)
+	other := &purse{T: t, server: p.server, local: sidetest.NewMemory(sidetest.Maildir), index: sidetest.NewMemoryIndex(), now: p.now, change: p.change}
+	pulled := other.run()
+	if pulled.Read > pulled.PlainRead/2 {
+		t.Errorf("of %d bytes %d came", pulled.PlainRead, pulled.Read)
+	}
+	if n := len(other.local.Snapshot()["INBOX"]); n != 100 {
+		t.Errorf("%d messages", n)
+	}
+	if d := sidetest.Compare(p.local.Snapshot(), other.local.Snapshot()); d != "" {
+		t.Errorf("the Maildirs differ:\n%s", d)
+	}
+}
+
+func TestCompressionThatIsNotOffered(t *testing.T) {
+	s := imaptest.NewMailstore(fullCaps)
+	host, port := s.Script().Listen(t)
+	for wanted, says := range map[bool]string{true: "does not offer", false: ""} {
+		a := open(t, imap.Options{
+			Endpoint: imap.Endpoint{Host: host, Port: port, TLS: imap.TLSNone}, Username: "ann", Compress: wanted,
+			Password: func(context.Context) (string, error) { return "secret", nil },
+		})
+		if on, why := a.Compression(); on || !strings.Contains(why, says) || (why == "") == wanted {
+			t.Errorf("%v, %q", on, why)
+		}
+	}
+}

@@ -4,7 +4,7 @@
 //
 // It works with any server that speaks IMAP4rev1 (RFC 3501), and costs less
 // with one that also offers UIDPLUS, MOVE, CONDSTORE, ESEARCH, LIST-STATUS,
-// NAMESPACE, SPECIAL-USE, ACL or OBJECTID.
+// NAMESPACE, SPECIAL-USE, ACL, OBJECTID or COMPRESS=DEFLATE.
 //
 // Invariants:
 //   - A view is complete only when a command that covers the whole mailbox was

@@ -53,10 +53,12 @@ func (c *limited) Write(p []byte) (int, error) {
 // commands. They are a stride apart.
 func TestCutAtEveryByte(t *testing.T) {
 	stride := int64(13 * *every)
-	for name, caps := range map[string]string{"full": fullCaps, "QRESYNC": quickCaps, "bare": bareCaps, "LITERAL+": fullCaps + " LITERAL+"} {
+	for name, caps := range map[string]string{"full": fullCaps, "QRESYNC": quickCaps, "bare": bareCaps, "LITERAL+": fullCaps + " LITERAL+",
+		"COMPRESS": quickCaps + " LITERAL+ COMPRESS=DEFLATE"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			start := eventful(t, caps)
+			start.compress = name == "COMPRESS"
 			want, _ := finished(t, start)
 			all := &limit{fromServer: -1, toServer: -1}
 			w := start.clone()

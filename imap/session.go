@@ -95,7 +95,7 @@ func (a *Account) login(ctx context.Context) (*session, error) {
 	return s, nil
 }
 
-// greet takes over the capabilities.
+// greet takes over the capabilities, and compresses.
 func (a *Account) greet(s *session) error {
 	if s.caps = s.client.Caps(); s.caps == nil {
 		return errors.New("the server does not tell its capabilities")
@@ -113,11 +113,31 @@ func (a *Account) greet(s *session) error {
 	case s.caps.Has("X-GM-EXT-1"):
 		s.wire.AskGlobalID("X-GM-MSGID")
 	}
+	if err := a.compress(s); err != nil {
+		return err
+	}
 	if s.has(goimap.CapQResync) && s.has(goimap.CapEnable) {
 		// It goes along with what is asked first; if it is refused, nothing is lost.
 		return s.wire.Send(true, &wire.Call{Command: "ENABLE QRESYNC"})
 	}
 	return nil
+}
+
+// compress begins compression, if that is wanted and the server has it.
+func (a *Account) compress(s *session) error {
+	a.uncompressed = ""
+	switch {
+	case !a.opt.Compress:
+		return nil
+	case !s.has("COMPRESS=DEFLATE"):
+		a.uncompressed = "the server does not offer COMPRESS=DEFLATE"
+		return nil
+	}
+	refused, err := s.wire.Compress()
+	if refused != "" {
+		a.uncompressed = fmt.Sprintf("the server declines COMPRESS=DEFLATE: %s", refused)
+	}
+	return err
 }
 
 // has tells whether the server offers an extension.

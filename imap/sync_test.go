@@ -35,6 +35,7 @@ type world struct {
 	trace  func(dir, line string)
 	// patience is how long a silent server is waited for.
 	patience time.Duration
+	compress bool
 	// dialer makes the connections; nil is the ordinary one.
 	dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 }
@@ -77,7 +78,7 @@ func (w *world) runCtx(t *testing.T, ctx context.Context, change func(*engine.Op
 	host, port := w.server.Script().Listen(t)
 	remote, err := imap.Open(ctx, imap.Options{
 		Endpoint: imap.Endpoint{Host: host, Port: port, TLS: imap.TLSNone, Dialer: w.dialer}, Username: "ann", Trace: w.trace,
-		Password: func(context.Context) (string, error) { return "secret", nil }, IdleTimeout: w.patience,
+		Password: func(context.Context) (string, error) { return "secret", nil }, IdleTimeout: w.patience, Compress: w.compress,
 	})
 	if err != nil {
 		return &engine.Report{Faults: []error{err}}, err

@@ -43,9 +43,6 @@ func inert(acc *config.Account) []string {
 	if acc.Backup {
 		out = append(out, noBackup)
 	}
-	if acc.Compress {
-		out = append(out, `compress = "on" does nothing yet`)
-	}
 	if acc.LimitRate > 0 {
 		out = append(out, "limit_rate does nothing yet: nothing is slowed down")
 	}
@@ -85,6 +82,7 @@ func imapOptions(acc *config.Account) imap.Options {
 		},
 		Username:    acc.Username,
 		Connections: acc.Connections,
+		Compress:    acc.Compress,
 		Password: func(ctx context.Context) (string, error) {
 			once.Do(func() { secret, err = acc.Secret.Get(ctx) })
 			return secret.Reveal(), err

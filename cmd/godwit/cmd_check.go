@@ -181,6 +181,11 @@ func (c *checker) server(ctx context.Context, acc *config.Account) {
 	}
 	defer remote.Close()
 	c.good("server", "logged in to %s port %d as %s (tls = %q)", acc.Host, acc.Port, acc.Username, acc.TLS)
+	if on, why := remote.Compression(); on {
+		c.good("compression", "the connection is compressed (COMPRESS=DEFLATE)")
+	} else if why != "" {
+		c.note("compression", why+`: compress = "on" does nothing here`)
+	}
 	boxes, err := remote.Survey(ctx, nil)
 	if err != nil {
 		c.bad("mailboxes", err)

@@ -108,6 +108,9 @@ func (a *app) syncAccount(ctx context.Context, acc *config.Account, s syncOption
 		}
 	}
 	if server, ok := o.remote.(*imap.Account); ok {
+		if _, why := server.Compression(); why != "" && a.verbose {
+			a.event(engine.Event{Kind: engine.Noted, Time: a.now(), Account: acc.Name, Text: "nothing is compressed: " + why})
+		}
 		for _, r := range server.Refused() {
 			a.event(engine.Event{Kind: engine.Noted, Time: a.now(), Account: acc.Name,
 				Text: fmt.Sprintf("mailbox %q on the server takes no part: %s", r.Name, r.Reason)})

@@ -19,9 +19,10 @@ func TestDovecot(t *testing.T) {
 	tests := map[string]struct {
 		options []imaptest.Option
 		more    string
+		check   string
 	}{
-		"maildir++":      {more: "layout = \"maildir++\"\n"},
-		"bare IMAP4rev1": {options: []imaptest.Option{imaptest.Bare()}},
+		"maildir++":      {more: "layout = \"maildir++\"\ncompress = \"on\"\n", check: "ok   box: compression: the connection is compressed"},
+		"bare IMAP4rev1": {options: []imaptest.Option{imaptest.Bare()}, check: "ok   box: server: logged in"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -48,7 +49,7 @@ func TestDovecot(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			h.expect(t, "check", 0, "ok   box: server: logged in")
+			h.expect(t, "check", 0, tt.check)
 			h.expect(t, "sync", 0, "copied 5 messages here")
 			h.expect(t, "sync", 0, "box: nothing changed; 5 messages in 3 mailboxes agree")
 

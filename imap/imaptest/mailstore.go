@@ -246,7 +246,7 @@ func (m *Mailstore) before(cmd *Command) string {
 
 // handle is Script.Handle.
 func (m *Mailstore) handle(p *Peer, cmd Command) bool {
-	if cmd.Name == "" || cmd.Name == "AUTHENTICATE" {
+	if cmd.Name == "" || cmd.Name == "AUTHENTICATE" || cmd.Name == "COMPRESS" {
 		return false
 	}
 	if text := m.before(&cmd); text != "" {

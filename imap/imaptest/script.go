@@ -2,6 +2,7 @@ package imaptest
 
 import (
 	"bufio"
+	"compress/flate"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -173,6 +174,11 @@ func (s *Script) answer(p *Peer, cmd Command) bool {
 			}
 		}
 		return p.OK(cmd)
+	case "COMPRESS":
+		if !strings.Contains(s.caps(), "COMPRESS=DEFLATE") {
+			return p.Send(cmd.Tag + " BAD what is that?\r\n")
+		}
+		return p.OK(cmd) && p.Compress()
 	case "STARTTLS":
 		return p.OK(cmd) && p.StartTLS() == nil
 	case "LOGOUT":
@@ -209,6 +215,31 @@ func (p *Peer) StartTLS() error {
 	}
 	p.conn, p.r = conn, bufio.NewReader(conn)
 	return nil
+}
+
+// Compress deflates from here on, both ways (RFC 4978).
+func (p *Peer) Compress() bool {
+	w, err := flate.NewWriter(p.conn, flate.BestSpeed)
+	if err != nil {
+		return false
+	}
+	// The reader is left to flate byte by byte: what is ahead in it is deflated.
+	p.conn, p.r = deflated{p.conn, w}, bufio.NewReader(flate.NewReader(p.r))
+	return true
+}
+
+// deflated is a connection that deflates what is written, and flushes.
+type deflated struct {
+	net.Conn
+	w *flate.Writer
+}
+
+func (d deflated) Write(b []byte) (int, error) {
+	n, err := d.w.Write(b)
+	if err == nil {
+		err = d.w.Flush()
+	}
+	return n, err
 }
 
 // Line reads a line without its end.

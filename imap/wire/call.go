@@ -151,10 +151,10 @@ func (c *Conn) Send(later bool, calls ...*Call) error {
 		c.mu.Unlock()
 		c.writeLine([]byte(line))
 	}
-	if later {
+	if later || c.corked {
 		return nil
 	}
-	return c.flush()
+	return c.flushAll()
 }
 
 // Wait waits for the answer to a call that was sent. Its error is a Refused, or

@@ -58,8 +58,10 @@ type Options struct {
 
 // Stats counts what went over a Conn.
 type Stats struct {
-	// Read and Written are bytes as they travel inside TLS.
-	Read, Written int64
+	// Read and Written are bytes as they travel inside TLS, compressed where
+	// that was agreed; PlainRead and PlainWritten are those of the protocol.
+	Read, Written           int64
+	PlainRead, PlainWritten int64
 	// Commands are counted by name ("UID FETCH", "SELECT", …).
 	Commands map[string]int
 	// RoundTrips is how often the server was waited for with nothing under
@@ -79,6 +81,8 @@ type Conn struct {
 	raw           net.Conn
 	opt           Options
 	read, written atomic.Int64
+	// Without compression.
+	plainRead, plainWritten atomic.Int64
 
 	// What is below is guarded by reading, which is held while a Read waits.
 	reading sync.Mutex
@@ -95,6 +99,7 @@ type Conn struct {
 	line     []byte // a line that has not ended yet
 	outgoing []byte // what is to be sent
 	corked   bool   // what is to be sent waits for Uncork
+	deflated *deflater
 
 	// What is below is guarded by mu, which is never held during I/O.
 	mu      sync.Mutex
@@ -111,14 +116,16 @@ type Conn struct {
 	told    bool     // the answer to the login tells the capabilities
 	caps    string   // what CAPABILITY told while a login was under way
 	pace    pace
-	askID   string
-	divert  Bodies // takes the answers to the next FETCH
-	secrets []string
-	calls   int           // how many were sent
-	calling *Call         // whose command is begun next
-	qresync bool          // QRESYNC is enabled
-	open    bool          // a mailbox is selected
-	gone    chan struct{} // closed when err is set
+	// inflated is set once, by the reader, which needs no lock to look at it.
+	inflated *inflater
+	askID    string
+	divert   Bodies // takes the answers to the next FETCH
+	secrets  []string
+	calls    int           // how many were sent
+	calling  *Call         // whose command is begun next
+	qresync  bool          // QRESYNC is enabled
+	open     bool          // a mailbox is selected
+	gone     chan struct{} // closed when err is set
 	// literalPlus: the server offers LITERAL+ (RFC 7888).
 	literalPlus bool
 	records
@@ -167,7 +174,14 @@ func (c *Conn) Close() error {
 // once, from any goroutine; what waits on the connection fails.
 func (c *Conn) Kill() error {
 	c.fail(net.ErrClosed)
-	return bare(c.raw).Close()
+	err := bare(c.raw).Close()
+	c.mu.Lock()
+	z := c.inflated
+	c.mu.Unlock()
+	if z != nil {
+		<-z.ended // at once: what it reads from is closed
+	}
+	return err
 }
 
 // Err is the first reason why the connection is of no more use: a cut, a

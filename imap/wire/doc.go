@@ -52,6 +52,12 @@
 // server, so that APPENDs can be pipelined: call Wait of the first after
 // Close of the last.
 //
+// Cork and Uncork make commands leave together. After Compress both
+// directions are deflated; no limit is looser for it.
+//
+// The capabilities after a login are those that the server told with it; the
+// library never asks for them by itself. Where LoginTold is false, ask.
+//
 // COPYUID is handed on only where the server wrote both sets rising and of
 // one size: the library sorts sets, so of others it could not be told which
 // message became which. IMAP4rev2 is hidden beside IMAP4rev1.

@@ -107,7 +107,10 @@ func (c *Conn) Bye() string {
 func (c *Conn) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return Stats{Read: c.read.Load(), Written: c.written.Load(), Commands: maps.Clone(c.commands), RoundTrips: c.pace.trips}
+	return Stats{
+		Read: c.read.Load(), Written: c.written.Load(), PlainRead: c.plainRead.Load(), PlainWritten: c.plainWritten.Load(),
+		Commands: maps.Clone(c.commands), RoundTrips: c.pace.trips,
+	}
 }
 
 // AskGlobalID makes every UID FETCH that asks for RFC822.SIZE ask for kind

@@ -113,6 +113,9 @@ func (c *Conn) tagged(tag string, k *cursor) error {
 		cmd.spoiled = "the server did not tell how many messages there are"
 	}
 	if cmd.call != nil {
+		if cmd.name == compress && status == "OK" {
+			c.inflate()
+		}
 		c.finish(cmd, tag, status, k)
 		return nil
 	}

@@ -33,9 +33,16 @@ func (c *Conn) progress() {
 	} else {
 		c.due = time.Now().Add(c.opt.IdleTimeout)
 	}
-	if c.granted && c.between {
+	switch {
+	case !c.granted || !c.between:
+	case c.inflated == nil:
 		c.raw.SetReadDeadline(time.Unix(1, 0)) // wakes the reader
 		return
+	default:
+		select {
+		case c.inflated.wake <- struct{}{}:
+		default: // it is about to be woken
+		}
 	}
 	c.raw.SetReadDeadline(c.due)
 }
@@ -47,28 +54,48 @@ var errGranted = errors.New("a literal may be sent")
 // fill is where bytes from the server come in. The time limit begins with
 // each call, so what the reader above spends between calls does not count.
 func (c *Conn) fill(p []byte) (int, error) {
+	n, err := c.fillFrom(p)
+	c.plainRead.Add(int64(n))
+	return n, err
+}
+
+func (c *Conn) fillFrom(p []byte) (int, error) {
+	if c.inflated != nil {
+		return c.inflated.read(p)
+	}
 	for {
-		if c.arm() {
+		if c.interrupted() {
 			return 0, errGranted
 		}
-		n, err := c.raw.Read(p)
-		c.read.Add(int64(n))
-		if n > 0 || err == nil {
-			c.arrived()
-			return n, nil // an error stays, and is met again by the next call
-		}
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			return 0, err
-		}
-		if c.overdue() {
-			return 0, fmt.Errorf("%w: no byte for %v: %w", ErrSilent, c.opt.IdleTimeout, err)
+		if n, err := c.receive(p); !errors.Is(err, errPatience) {
+			return n, err
 		}
 	}
 }
 
-// arm begins the time limit, or tells that the reader is to be interrupted:
-// not inside a line.
-func (c *Conn) arm() (interrupt bool) {
+// errPatience is a deadline that passed and is not the one that counts.
+var errPatience = errors.New("the server has time left")
+
+// receive reads what comes over the wire.
+func (c *Conn) receive(p []byte) (int, error) {
+	n, err := c.raw.Read(p)
+	c.read.Add(int64(n))
+	if n > 0 || err == nil {
+		c.arrived()
+		return n, nil // an error stays, and is met again by the next call
+	}
+	switch {
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		return 0, err
+	case c.overdue():
+		return 0, fmt.Errorf("%w: no byte for %v: %w", ErrSilent, c.opt.IdleTimeout, err)
+	}
+	return 0, errPatience
+}
+
+// interrupted begins the time limit, or tells that the reader is to be
+// interrupted: not inside a line.
+func (c *Conn) interrupted() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.between = c.between && c.br.Buffered() == 0

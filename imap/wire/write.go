@@ -49,7 +49,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 		c.mu.Unlock()
 		return total, nil
 	}
-	if err := c.flush(); err != nil {
+	if err := c.flushAll(); err != nil {
 		return 0, err
 	}
 	return total, nil
@@ -72,7 +72,7 @@ func (c *Conn) Uncork() error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	c.corked = false
-	return c.flush()
+	return c.flushAll()
 }
 
 // literalLeft is how many of n bytes belong to the literal that is being sent.
@@ -94,14 +94,22 @@ func (c *Conn) writeLiteral(p []byte) error {
 	if err := c.flush(); err != nil {
 		return err
 	}
-	return c.send(p[4096:])
+	return c.transmit(p[4096:])
+}
+
+// flushAll sends what was written, down to the last byte.
+func (c *Conn) flushAll() error {
+	if err := c.flush(); err != nil {
+		return err
+	}
+	return c.settle()
 }
 
 func (c *Conn) flush() error {
 	if len(c.outgoing) == 0 {
 		return nil
 	}
-	err := c.send(c.outgoing)
+	err := c.transmit(c.outgoing)
 	c.outgoing = c.outgoing[:0]
 	if cap(c.outgoing) > maxKept {
 		c.outgoing = nil
