@@ -106,3 +106,66 @@ func BenchmarkKnown(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkBegin tells intents a second, 1000 a transaction, each done in the next.
+func BenchmarkBegin(b *testing.B) {
+	for b.Loop() {
+		s := open(b, b.TempDir())
+		box := mailboxOf(b, s, 0)
+		began := time.Now()
+		var st plan.Settlement
+		for i := range manyMessages {
+			r := generated(box, i)
+			st.Begin = append(st.Begin, plan.Intent{Kind: plan.IntentPut, To: box, From: r.At[plan.Remote], FromEpoch: "1", At: r.Date,
+				Item: mail.Item{Date: r.Date, Ident: mail.Identity{Size: r.Ident[0].Size}, Token: "0123456789abcdef0123456789abcdef"}})
+			if len(st.Begin) == 1000 {
+				settle(b, s, &st)
+				done := make([]int64, 1000)
+				for k := range done {
+					done[k] = st.Begin[k].ID
+				}
+				st = plan.Settlement{Done: done}
+			}
+		}
+		b.ReportMetric(manyMessages/time.Since(began).Seconds(), "intents/s")
+	}
+}
+
+// BenchmarkEvents tells lines of the log a second, 1000 a transaction.
+func BenchmarkEvents(b *testing.B) {
+	for b.Loop() {
+		s := open(b, b.TempDir())
+		began := time.Now()
+		var st plan.Settlement
+		for i := range manyMessages {
+			r := generated(1, i)
+			st.Events = append(st.Events, plan.Event{At: r.Date, Verb: "copied", Mailbox: "INBOX", Row: int64(i), Ident: r.Ident[0].Body, MessageID: "<0123456789@example.org>", Text: "new on the server"})
+			if len(st.Events) == 1000 {
+				settle(b, s, &st)
+				st = plan.Settlement{}
+			}
+		}
+		b.ReportMetric(manyMessages/time.Since(began).Seconds(), "events/s")
+	}
+}
+
+// BenchmarkOpen opens, reads what every run reads, and closes.
+func BenchmarkOpen(b *testing.B) {
+	dir := b.TempDir()
+	s := must[*Store](b)(Open(context.Background(), dir))
+	mailboxOf(b, s, 20_000)
+	_ = s.Close()
+	b.ReportAllocs()
+	for b.Loop() {
+		s, err := Open(context.Background(), dir)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := s.Boxes(context.Background()); err != nil {
+			b.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

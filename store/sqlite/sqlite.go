@@ -18,6 +18,10 @@ import (
 // A DB is an open database. Its methods may be called from several
 // goroutines; writers take turns.
 type DB struct {
+	// Watch, if not nil, is told every statement before it runs: a test asks
+	// for its plan.
+	Watch func(statement string)
+
 	path   string
 	schema Schema
 	write  *sql.DB // one connection; nil when read-only
@@ -42,7 +46,7 @@ func Open(ctx context.Context, path string, schema Schema) (*DB, error) {
 	db := &DB{path: path, schema: schema}
 	db.write = sql.OpenDB(connector{
 		dsn:     dsn(path, "mode=rw&_txlock=immediate&_stmt_cache_size=64"),
-		pragmas: []string{"PRAGMA wal_autocheckpoint = 4000"},
+		pragmas: []string{"PRAGMA wal_autocheckpoint = 4000", "PRAGMA cache_size = -4000"},
 	})
 	db.write.SetMaxOpenConns(1)
 	db.read = sql.OpenDB(connector{
@@ -173,14 +177,16 @@ type connector struct {
 // Pragmas of every connection. Foreign keys are off by default, and this
 // driver's build makes synchronous NORMAL in WAL mode, which may lose commits
 // when the power fails. journal_size_limit makes the close of the last
-// connection cut the -wal file, which stays in place, to nothing.
+// connection cut the -wal file, which stays in place, to nothing. The caches
+// are small: the kernel has the file in its own, and a larger one measured no
+// faster with 100,000 messages.
 var pragmas = [...]string{
 	"PRAGMA busy_timeout = 5000",
 	"PRAGMA foreign_keys = ON",
 	"PRAGMA synchronous = FULL",
 	"PRAGMA journal_size_limit = 0",
 	"PRAGMA temp_store = MEMORY",
-	"PRAGMA cache_size = -16000",
+	"PRAGMA cache_size = -2000",
 	"PRAGMA trusted_schema = OFF",
 }
 

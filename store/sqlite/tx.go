@@ -68,6 +68,7 @@ func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
 // and is returned as it is. row may write to the database: the answer is
 // that of before.
 func (db *DB) Each(ctx context.Context, query string, args []any, row func(*sql.Rows) error) error {
+	db.watch(query)
 	rows, err := db.read.QueryContext(ctx, query, args...)
 	if err != nil {
 		return db.grade(err)
@@ -77,11 +78,18 @@ func (db *DB) Each(ctx context.Context, query string, args []any, row func(*sql.
 
 // Each is DB.Each within the transaction.
 func (t *Tx) Each(query string, args []any, row func(*sql.Rows) error) error {
+	t.db.watch(query)
 	rows, err := t.tx.QueryContext(t.ctx, query, args...)
 	if err != nil {
 		return t.db.grade(err)
 	}
 	return t.db.each(rows, row)
+}
+
+func (db *DB) watch(statement string) {
+	if db.Watch != nil {
+		db.Watch(statement)
+	}
 }
 
 func (db *DB) each(rows *sql.Rows, row func(*sql.Rows) error) error {
@@ -96,6 +104,7 @@ func (db *DB) each(rows *sql.Rows, row func(*sql.Rows) error) error {
 
 // Exec runs a statement, or, without args, several.
 func (t *Tx) Exec(query string, args ...any) error {
+	t.db.watch(query)
 	_, err := t.tx.ExecContext(t.ctx, query, args...)
 	return t.db.grade(err)
 }
