@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/godwit-mail/godwit/imap/wire"
@@ -58,6 +59,10 @@ type Account struct {
 	announced []*fetching
 	stats     Stats // of connections that are gone
 
+	// batches is held by a batch while it does anything: one may be filled
+	// while the one before it is committed.
+	batches sync.Mutex
+
 	names *names
 	// surveyed: names is what the server told, not a guess.
 	surveyed bool
@@ -100,6 +105,7 @@ type view struct {
 	counted bool
 	// mine are the UIDs from next on that this run has made.
 	mine      map[uint32]bool
+	top       uint32 // the highest of mine
 	container bool
 	role      mail.Role
 	rights    plan.Rights
@@ -312,8 +318,32 @@ func (a *Account) view(wire string) *view {
 	return v
 }
 
+// ended lets go of a session whose connection was found to have ended with err
+// outside of use.
+func (a *Account) ended(s *session, err error) error {
+	if a.session == s {
+		return a.lost(s, err)
+	}
+	var already *lossError
+	if errors.As(err, &already) {
+		return err
+	}
+	return &lossError{err}
+}
+
+// ownSince counts the messages from UID next on that this run has made.
+func (v *view) ownSince(next uint32) (n uint32) {
+	for uid := range v.mine {
+		if uid >= next {
+			n++
+		}
+	}
+	return n
+}
+
 // own remembers that this run made a message.
 func (v *view) own(uid uint32) {
+	v.top = max(v.top, uid)
 	if v.mine == nil {
 		v.mine = map[uint32]bool{}
 	}

@@ -54,7 +54,7 @@ func (c *limited) Write(p []byte) (int, error) {
 func TestCutAtEveryByte(t *testing.T) {
 	stride := int64(13 * *every)
 	for name, caps := range map[string]string{"full": fullCaps, "QRESYNC": quickCaps, "bare": bareCaps, "LITERAL+": fullCaps + " LITERAL+",
-		"COMPRESS": quickCaps + " LITERAL+ COMPRESS=DEFLATE"} {
+		"MULTIAPPEND": quickCaps + " LITERAL+ MULTIAPPEND", "COMPRESS": quickCaps + " LITERAL+ COMPRESS=DEFLATE"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			start := eventful(t, caps)

@@ -75,6 +75,7 @@ func TestHarmAtEveryCommand(t *testing.T) {
 		name, caps string
 		change     func(*imaptest.Mailstore)
 	}{
+		{"MULTIAPPEND", pushCaps, func(*imaptest.Mailstore) {}},
 		{"full", fullCaps, func(*imaptest.Mailstore) {}},
 		{"QRESYNC", quickCaps, func(*imaptest.Mailstore) {}},
 		{"no UIDPLUS", "IMAP4rev1 MOVE UNSELECT", func(*imaptest.Mailstore) {}},

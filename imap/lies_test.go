@@ -70,7 +70,7 @@ var unasked = map[string]string{
 // TestUnaskedResponses has a server say things that nobody asked for before,
 // and in the middle of, every answer of a run that has all kinds of work.
 func TestUnaskedResponses(t *testing.T) {
-	for name, caps := range map[string]string{"full": fullCaps, "QRESYNC": quickCaps} {
+	for name, caps := range map[string]string{"full": fullCaps, "QRESYNC": quickCaps, "MULTIAPPEND": pushCaps} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			unaskedResponses(t, caps)
@@ -258,7 +258,7 @@ func renumbered(t *testing.T, w *world, want sidetest.Snapshot) {
 // TestASilentServer stops answering at each command, once, and in the middle
 // of the answer.
 func TestASilentServer(t *testing.T) {
-	for name, caps := range map[string]string{"full": fullCaps, "QRESYNC": quickCaps} {
+	for name, caps := range map[string]string{"full": fullCaps, "QRESYNC": quickCaps, "MULTIAPPEND": pushCaps} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			aSilentServer(t, caps)

@@ -39,12 +39,12 @@ func (a *Account) prove(s *session, wire string, g *group) error {
 	if len(doubtful) == 0 {
 		return nil
 	}
-	bodies, err := s.digests(doubtful)
+	bodies, err := s.identities(doubtful)
 	if err != nil {
 		return err
 	}
 	for i, uid := range g.uids {
-		if want := g.ops[i].Expect.Body; slices.Contains(doubtful, uid) && (want.IsZero() || bodies[uid] != want) {
+		if want := g.ops[i].Expect.Body; slices.Contains(doubtful, uid) && (want.IsZero() || bodies[uid].Body != want) {
 			g.out[i].Result = plan.Failed
 			g.out[i].Err = messageFault(mail.ClassServer,
 				fmt.Errorf("message %d in %q is not the one that was to be deleted", uid, wire), "it is left alone")
@@ -53,33 +53,42 @@ func (a *Account) prove(s *session, wire string, g *group) error {
 	return nil
 }
 
-// digests reads whole messages and gives their Body digests.
-func (s *session) digests(uids []uint32) (map[uint32]mail.Digest, error) {
-	got := map[uint32]mail.Digest{}
-	opt := &goimap.FetchOptions{UID: true, BodySection: []*goimap.FetchItemBodySection{{Peek: true}}}
+// identities reads whole messages of the selected mailbox.
+func (s *session) identities(uids []uint32) (map[uint32]mail.Identity, error) {
+	got := identified{}
 	for _, set := range uidSets(slices.Clone(uids)) {
-		err := s.fetch(set, opt, func(s *session, msg *imapclient.FetchMessageData) error {
-			var uid uint32
-			for item := msg.Next(); item != nil; item = msg.Next() {
-				switch d := item.(type) {
-				case imapclient.FetchItemDataUID:
-					uid = uint32(d.UID)
-				case imapclient.FetchItemDataBodySection:
-					if d.Literal == nil {
-						continue
-					}
-					id, err := mail.Identify(s.literal(d.Literal))
-					if err != nil {
-						return err
-					}
-					got[uid] = id.Body
-				}
-			}
-			return nil
-		})
-		if err != nil {
+		if err := s.fetch(set, wholeItems(), got.collect); err != nil {
 			return nil, err
 		}
 	}
 	return got, nil
+}
+
+// wholeItems asks for bodies and nothing else.
+func wholeItems() *goimap.FetchOptions {
+	return &goimap.FetchOptions{UID: true, BodySection: []*goimap.FetchItemBodySection{{Peek: true}}}
+}
+
+// identified are the identities of messages that were read, by UID.
+type identified map[uint32]mail.Identity
+
+// collect reads one answer to a FETCH of wholeItems.
+func (got identified) collect(s *session, msg *imapclient.FetchMessageData) error {
+	var uid uint32
+	for item := msg.Next(); item != nil; item = msg.Next() {
+		switch d := item.(type) {
+		case imapclient.FetchItemDataUID:
+			uid = uint32(d.UID)
+		case imapclient.FetchItemDataBodySection:
+			if d.Literal == nil {
+				continue
+			}
+			id, err := mail.Identify(s.literal(d.Literal))
+			if err != nil {
+				return err
+			}
+			got[uid] = id
+		}
+	}
+	return nil
 }

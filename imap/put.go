@@ -13,9 +13,10 @@ import (
 	"github.com/godwit-mail/godwit/sync/plan"
 )
 
-// A batch sends messages by APPEND, each as it is added. UIDs come with
-// APPENDUID (RFC 4315); else Commit looks for the messages among those from
-// the UIDNEXT on that was told before the first of them.
+// A batch sends messages by APPEND as they are added and takes the answers
+// later: see parcels. UIDs come with APPENDUID (RFC 4315); else Commit looks
+// for the messages among those from the UIDNEXT on that was told before the
+// first of them.
 type batch struct {
 	a    *Account
 	box  mail.BoxID
@@ -23,6 +24,7 @@ type batch struct {
 	v    *view
 
 	begun  bool
+	multi  bool // the server takes several messages in one APPEND, unasked
 	before mark // of the mailbox, before the first APPEND
 	placed []plan.Placed
 	lost   []int // of placed: stored, or perhaps stored, under a UID not known
@@ -30,8 +32,10 @@ type batch struct {
 	// without since it had been refused with them.
 	without map[int]mail.FlagSet
 	stored  uint32 // how many this batch has stored
-	held    bytes.Buffer
-	over    bool
+	echoes  []int  // of placed: to be read back
+	parcels
+	held bytes.Buffer
+	over bool
 }
 
 // A Batch is the engine's: the same type, told in words that a side may know.
@@ -43,6 +47,8 @@ type Batch = interface {
 
 // Put implements engine.Writer.
 func (a *Account) Put(ctx context.Context, box mail.BoxID) (Batch, error) {
+	a.batches.Lock()
+	defer a.batches.Unlock()
 	wire, err := a.wireName(box)
 	if err != nil {
 		return nil, err
@@ -52,11 +58,14 @@ func (a *Account) Put(ctx context.Context, box mail.BoxID) (Batch, error) {
 
 // Add implements engine.Batch.
 func (b *batch) Add(ctx context.Context, in plan.Incoming) error {
+	b.a.batches.Lock()
+	defer b.a.batches.Unlock()
 	if b.over {
 		return errors.New("the batch was committed already")
 	}
+	at := len(b.placed)
 	b.placed = append(b.placed, plan.Placed{Tag: in.Tag})
-	p := &b.placed[len(b.placed)-1]
+	p := &b.placed[at]
 	if err := b.begin(ctx, in.Item.Flags); err != nil {
 		p.Err = refusal(mail.GradeMailbox, err)
 		return p.Err
@@ -67,8 +76,14 @@ func (b *batch) Add(ctx context.Context, in plan.Incoming) error {
 		p.Err = err
 		return nil
 	}
-	defer sp.close()
-	return b.send(ctx, in.Item, sp, p)
+	if in.Echo != nil && in.Echo() {
+		b.echoes = append(b.echoes, at)
+	}
+	b.load(ctx, at, in.Item, sp)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
 }
 
 // begin learns what is needed before the first APPEND: the bound above which
@@ -98,6 +113,7 @@ func (b *batch) begin(ctx context.Context, flags mail.FlagSet) error {
 			}
 			b.before = m
 		}
+		b.multi = s.has(goimap.CapLiteralPlus) && s.has(goimap.CapMultiAppend)
 		b.begun = true
 		return nil
 	})
@@ -120,43 +136,6 @@ func (b *batch) spool(in plan.Incoming, p *plan.Placed) (*spool, error) {
 	return sp, nil
 }
 
-// send appends one message. What was not sent whole is sent again, once.
-func (b *batch) send(ctx context.Context, item mail.Item, sp *spool, p *plan.Placed) error {
-	flags := b.v.perm.storable(item.Flags)
-	for try := 1; ; try++ {
-		var whole bool
-		var data *goimap.AppendData
-		err := b.a.use(ctx, func(s *session) error {
-			var err error
-			data, whole, err = s.append(b.wire, flags, item, sp)
-			return err
-		})
-		switch {
-		case err == nil:
-			p.Flags = flags
-			b.record(p, data)
-			return nil
-		case mayBeKeywords(err) && len(flags.Keywords()) > 0 && b.nothingCame(ctx):
-			b.without[len(b.placed)-1] = mail.NewFlagSet(flags.Keywords()...)
-			flags = flags.Minus(b.without[len(b.placed)-1])
-			continue
-		case whole && !refusedByServer(err):
-			p.Flags, p.Unknown = flags, true
-			b.lost = append(b.lost, len(b.placed)-1)
-		case isLost(err) && try == 1:
-			continue
-		case refusedByServer(err) && codeOf(err) == goimap.ResponseCodeNoPerm: // RFC 5530, section 3
-			p.Err = refusal(mail.GradeMessage, fmt.Errorf("storing in mailbox %q: %w: %w", b.wire, mail.ErrDenied, err))
-		default:
-			p.Err = refusal(mail.GradeMessage, fmt.Errorf("storing in mailbox %q: %w", b.wire, err))
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		return nil
-	}
-}
-
 // mayBeKeywords tells whether err is a refusal that may be about the keywords.
 func mayBeKeywords(err error) bool {
 	switch codeOf(err) {
@@ -166,9 +145,9 @@ func mayBeKeywords(err error) bool {
 	return false
 }
 
-// nothingCame tells whether the mailbox got no message but those that this
-// batch has stored: a server that refused one may have kept it all the same,
-// and would be given it twice.
+// nothingCame tells whether the mailbox got no message but those that are
+// known to be this run's: a server that refused one may have kept it all the
+// same, and would be given it twice. Nothing may be on its way.
 func (b *batch) nothingCame(ctx context.Context) bool {
 	var now mark
 	err := b.a.use(ctx, func(s *session) (err error) {
@@ -177,57 +156,36 @@ func (b *batch) nothingCame(ctx context.Context) bool {
 		}
 		return err
 	})
-	return err == nil && now.validity == b.before.validity && now.next != 0 && now.next == b.before.next+b.stored
+	ours := max(b.stored, b.v.ownSince(b.before.next))
+	return err == nil && now.validity == b.before.validity && now.next != 0 && now.next == b.before.next+ours
 }
 
-func (b *batch) record(p *plan.Placed, data *goimap.AppendData) {
+// record notes that a message was stored, under a UID if that was told.
+func (b *batch) record(at int, validity, uid uint32) {
 	b.stored++
-	if data == nil || data.UID == 0 || data.UIDValidity == 0 {
-		b.lost = append(b.lost, len(b.placed)-1)
+	if uid == 0 || validity == 0 {
+		b.lost = append(b.lost, at)
 		return
 	}
-	p.Ref, p.Epoch = refOf(uint32(data.UID)), epochOf(data.UIDValidity)
-	if b.v.validity == data.UIDValidity {
-		b.v.own(uint32(data.UID))
+	p := &b.placed[at]
+	p.Ref, p.Epoch = refOf(uid), epochOf(validity)
+	if b.v.validity == validity {
+		b.v.own(uid)
 	}
-}
-
-// append sends one APPEND and waits for its answer. whole tells that the
-// server may have got all of it. The body cannot be broken off: if it cannot
-// be read to its end, the connection is ended.
-func (s *session) append(wire string, flags mail.FlagSet, item mail.Item, sp *spool) (data *goimap.AppendData, whole bool, err error) {
-	body, err := sp.open()
-	if err != nil {
-		return nil, false, err
-	}
-	cmd := s.client.Append(wire, sp.size, &goimap.AppendOptions{Flags: wireFlags(flags), Time: item.Date})
-	src := &exact{r: body, left: sp.size}
-	_, copyErr := io.Copy(cmd, src)
-	if src.err != nil {
-		s.kill()
-		_ = cmd.Close()
-		_, _ = cmd.Wait()
-		return nil, false, localFault(src.err)
-	}
-	closeErr := cmd.Close()
-	data, err = cmd.Wait()
-	if refusedByServer(err) && (copyErr != nil || closeErr != nil) {
-		// The library takes its connection for lost when an APPEND is refused
-		// before its literal was sent. The selection it forgets.
-		s.at = nil
-		if s.client.Noop().Wait() != nil {
-			s.dead = true
-		}
-	}
-	return data, copyErr == nil && closeErr == nil, err
 }
 
 // Commit implements engine.Batch.
 func (b *batch) Commit(ctx context.Context) ([]plan.Placed, error) {
+	b.a.batches.Lock()
+	defer b.a.batches.Unlock()
 	b.over = true
+	b.dispatch(ctx)
+	echoed := b.echoAhead(ctx)
+	b.receiveAll(ctx)
+	b.sendAgain(ctx)
 	var err error
 	if len(b.lost) > 0 {
-		err = b.find(ctx)
+		err = b.find(ctx, b.lost)
 		for _, i := range b.lost {
 			b.placed[i].Unknown = b.placed[i].Ref == ""
 		}
@@ -235,6 +193,7 @@ func (b *batch) Commit(ctx context.Context) ([]plan.Placed, error) {
 	if e := b.addKeywords(ctx); err == nil {
 		err = e
 	}
+	b.echo(ctx, echoed)
 	return b.placed, err
 }
 
@@ -260,8 +219,8 @@ func (b *batch) addKeywords(ctx context.Context) error {
 	})
 }
 
-// find gives the messages that have no UID yet theirs.
-func (b *batch) find(ctx context.Context) error {
+// find gives messages of placed that have no UID yet theirs.
+func (b *batch) find(ctx context.Context, which []int) error {
 	t, validity, err := b.a.newcomers(ctx, b.wire, b.before.next)
 	if err != nil {
 		return refusal(mail.GradeMailbox, err)
@@ -275,15 +234,15 @@ func (b *batch) find(ctx context.Context) error {
 			known[uid] = true
 		}
 	}
-	wants := make([]mail.Identity, len(b.lost))
-	for i, at := range b.lost {
+	wants := make([]mail.Identity, len(which))
+	for i, at := range which {
 		wants[i] = b.placed[at].Ident
 	}
 	got, err := b.a.match(ctx, b.wire, t, func(uid uint32) bool { return !known[uid] && !b.v.mine[uid] }, wants)
 	if err != nil {
 		return err
 	}
-	for i, at := range b.lost {
+	for i, at := range which {
 		if got[i] == 0 {
 			continue
 		}
@@ -301,4 +260,9 @@ func (b *batch) find(ctx context.Context) error {
 
 // Abort implements engine.Batch. What was sent cannot be taken back: the next
 // scan finds it.
-func (b *batch) Abort() { b.over = true }
+func (b *batch) Abort() {
+	b.a.batches.Lock()
+	defer b.a.batches.Unlock()
+	b.over = true
+	b.discard()
+}

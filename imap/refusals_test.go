@@ -19,6 +19,8 @@ func TestKeywordsThatAppendDoesNotTake(t *testing.T) {
 		declined int
 	}{
 		"STORE takes them":          {fullCaps, true, 0},
+		"STORE takes them, many":    {pushCaps, true, 0},
+		"STORE refuses them, many":  {pushCaps, false, 1},
 		"STORE takes them, bare":    {bareCaps, true, 0},
 		"STORE refuses them":        {fullCaps, false, 1},
 		"STORE refuses them, bare":  {bareCaps, false, 1},

@@ -14,7 +14,7 @@ import (
 // called without a lock and may use it.
 type Mailstore struct {
 	// Caps are the capabilities. UIDPLUS, MOVE, CONDSTORE, QRESYNC, ENABLE,
-	// ESEARCH, UNSELECT and NAMESPACE are known.
+	// ESEARCH, UNSELECT, LITERAL+, MULTIAPPEND and NAMESPACE are known.
 	Caps string
 	// NoNext keeps UIDNEXT out of every answer, NoSelectNext out of SELECT.
 	NoNext, NoSelectNext bool
@@ -392,14 +392,24 @@ func (m *Mailstore) append(_ *selected, a *arguments) (string, string) {
 	if b == nil {
 		return "", "NO [TRYCREATE] no such mailbox"
 	}
-	flags := a.list()
-	date, err := time.Parse("_2-Jan-2006 15:04:05 -0700", a.next())
-	if err != nil || len(a.literals) == 0 {
-		return "", "BAD what is that"
+	var got []Letter
+	for len(got) == 0 || m.has("MULTIAPPEND") && strings.TrimSpace(a.rest) != "" {
+		flags := a.list()
+		date, err := time.Parse("_2-Jan-2006 15:04:05 -0700", a.next())
+		if err != nil || a.taken == len(a.literals) {
+			return "", "BAD what is that"
+		}
+		got = append(got, Letter{Flags: flags, Date: date, Body: a.next()})
 	}
-	uid := b.add(string(a.literals[len(a.literals)-1]), date, flags)
-	if !m.has("UIDPLUS") {
+	first := b.next
+	for _, l := range got {
+		b.add(l.Body, l.Date, l.Flags)
+	}
+	switch {
+	case !m.has("UIDPLUS"):
 		return "", ""
+	case len(got) > 1:
+		return "", fmt.Sprintf("[APPENDUID %d %d:%d]", b.validity, first, b.next-1)
 	}
-	return "", fmt.Sprintf("[APPENDUID %d %d]", b.validity, uid)
+	return "", fmt.Sprintf("[APPENDUID %d %d]", b.validity, first)
 }

@@ -20,6 +20,8 @@ type command struct {
 	plain bool
 	// over: it was answered before it was all sent.
 	over bool
+	// gather is what an APPEND carries, if it was announced.
+	gather *Append
 	// spoiled tells why an answer to it was lost. The command is made to fail,
 	// since what the library collected of the answer is not all of it.
 	spoiled string

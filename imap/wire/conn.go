@@ -111,6 +111,7 @@ type Conn struct {
 	toSend  int64    // how much of its literal is still to come
 	forgive bool     // the next Close is the library's mistake
 	granted bool     // the library is owed a "+" by us, not by the server
+	gather  *Append  // what the next APPEND is made into
 	between bool     // the reader waits for a response to begin
 	utf8    bool     // mailbox names are UTF-8 on the wire
 	told    bool     // the answer to the login tells the capabilities

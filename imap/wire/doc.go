@@ -48,9 +48,9 @@
 // a connection for certain, from any goroutine, use Kill before imapclient's
 // Close.
 //
-// With LITERAL+, literals of up to 1 MiB are sent without waiting for the
+// With LITERAL+, literals of up to 32 MiB are sent without waiting for the
 // server, so that APPENDs can be pipelined: call Wait of the first after
-// Close of the last.
+// Close of the last. Gather has one APPEND carry several messages.
 //
 // Cork and Uncork make commands leave together. After Compress both
 // directions are deflated; no limit is looser for it.

@@ -119,6 +119,9 @@ func (c *Conn) appendCode(dst []byte, name string, args []byte, cmd *command) []
 		}
 		out = append(append(out, ' '), args...)
 	case "APPENDUID":
+		if cmd != nil && cmd.gather != nil {
+			cmd.gather.UIDs = string(args)
+		}
 		ok = validAppendUID(args)
 		out = append(append(out, ' '), args...)
 	case "COPYUID":

@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -185,14 +186,18 @@ func (c *Conn) begin(line []byte) (out []byte, shown string) {
 	case "IDLE":
 		cmd.sent, cmd.waiting = true, true
 		return line, shown
+	case "APPEND":
+		cmd.gather, c.gather = c.gather, nil
+		line = c.continues(line)
+		return line, string(line)
 	}
 	return c.continues(line), shown
 }
 
 // maxUnasked is the size up to which a literal is sent without waiting for
-// the server's "+": a larger one is worth the round trip, for the server may
-// refuse it (RFC 7888, section 8).
-const maxUnasked = 1 << 20
+// the server's "+". Beside the time that a larger one takes, the round trip
+// is nothing, and the server may refuse it (RFC 7888, section 8).
+const maxUnasked = 32 << 20
 
 // continues looks whether a literal follows the line, or the command ends
 // with it, and gives the line that is sent. Where the server takes literals
@@ -200,7 +205,7 @@ const maxUnasked = 1 << 20
 // short strings only. The caller holds c.mu.
 func (c *Conn) continues(line []byte) []byte {
 	cmd := c.sending
-	size, _, ok := literalAt(line)
+	size, at, ok := literalAt(line)
 	if !ok || size < 0 {
 		cmd.sent = true
 		c.sending = nil
@@ -208,6 +213,10 @@ func (c *Conn) continues(line []byte) []byte {
 	}
 	c.toSend = size
 	cmd.waiting = !bytes.HasSuffix(line, []byte("+}"))
+	if cmd.gather != nil {
+		c.granted = cmd.waiting
+		return fmt.Appendf(bytes.Clone(line[:at]), "{%d+}", cmd.gather.First)
+	}
 	if !cmd.waiting || !c.literalPlus || size > maxUnasked {
 		return line
 	}

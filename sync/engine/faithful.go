@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"slices"
 
 	"github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/sync/plan"
@@ -53,63 +54,91 @@ func (s *shape) look(p []byte) {
 // suspicious tells, after the end, whether the message is worth reading back.
 func (s *shape) suspicious() bool { return s.odd || s.last != '\n' || !s.body }
 
+// echo tells of a message that goes to the server, once its body was read,
+// whether it is to be read back: a suspicious one, and one that is plain while
+// it is not known whether this server stores those as they are.
+func (t *transfer) echo(tag int) func() bool {
+	sh := t.shapes[tag]
+	if sh == nil {
+		return nil
+	}
+	return func() bool {
+		if !sh.suspicious() && t.plain == 0 && t.run.meta[metaFaithful] != "1" {
+			t.plain = tag + 1
+		}
+		return sh.suspicious() || t.plain == tag+1
+	}
+}
+
 // readBack learns how the server stored what it may have rewritten, so that
 // the message is recognised there later: the suspicious ones, and once one
 // that is plain. It changes the identity of rows that are about to be settled.
+// What the side did not echo is asked for.
 func (r *run) readBack(ctx context.Context, t *transfer, rows map[int]*plan.Row) {
 	to := t.gains[0].To
 	if to == plan.Local || len(rows) == 0 {
 		return
 	}
-	plain, refs, byRef := -1, []mail.Ref(nil), map[mail.Ref]*plan.Row{}
-	for tag, row := range rows {
-		if sh := t.shapes[tag]; sh != nil && sh.suspicious() {
-			refs = append(refs, row.At[to].Ref)
-			byRef[row.At[to].Ref] = row
-		} else if sh != nil {
+	plain := t.plain - 1
+	if rows[plain] == nil {
+		plain = -1
+	}
+	for tag := range rows {
+		if sh := t.shapes[tag]; plain < 0 && sh != nil && !sh.suspicious() {
 			plain = tag
 		}
 	}
-	if plain >= 0 && r.meta[metaFaithful] != "1" {
-		row := rows[plain]
-		refs = append(refs, row.At[to].Ref)
-		byRef[row.At[to].Ref] = row
+	var asked []int
+	for tag := range rows {
+		if sh := t.shapes[tag]; sh != nil && (sh.suspicious() || tag == plain && r.meta[metaFaithful] != "1") {
+			asked = append(asked, tag)
+		}
 	}
-	if len(refs) == 0 || !r.asStored(ctx, t.gains[0].Box, refs, byRef) || plain < 0 {
+	if len(asked) == 0 || !r.asStored(ctx, t, rows, asked) || plain < 0 || r.meta[metaFaithful] == "1" {
 		return
 	}
-	if sent := rows[plain]; r.meta[metaFaithful] != "1" && sameBytes(sent.Ident[to], sent.Ident[to.Other()]) {
+	if sent := rows[plain]; sameBytes(sent.Ident[to], sent.Ident[to.Other()]) {
 		r.meta[metaFaithful] = "1"
 		r.learned[metaFaithful] = "1"
 		return
 	}
-	if r.meta[metaFaithful] == "1" {
-		return
-	}
-	refs = refs[:0] // it rewrites even plain messages: read all of them back
-	for _, row := range rows {
-		if _, done := byRef[row.At[to].Ref]; !done {
-			refs = append(refs, row.At[to].Ref)
-			byRef[row.At[to].Ref] = row
+	var rest []int // it rewrites even plain messages: read all of them back
+	for tag := range rows {
+		if !slices.Contains(asked, tag) {
+			rest = append(rest, tag)
 		}
 	}
-	r.asStored(ctx, t.gains[0].Box, refs, byRef)
+	r.asStored(ctx, t, rows, rest)
 }
 
 func sameBytes(a, b mail.Identity) bool {
 	return bytes.Equal(a.Body[:], b.Body[:]) || a.Body.IsZero() || b.Body.IsZero()
 }
 
-// asStored puts the identity that the server's copy has into the rows. What
-// cannot be learned now stays as it was sent.
-func (r *run) asStored(ctx context.Context, box mail.BoxID, refs []mail.Ref, byRef map[mail.Ref]*plan.Row) bool {
+// asStored puts the identity that the server's copy has into the rows of some
+// messages. What cannot be learned now stays as it was sent.
+func (r *run) asStored(ctx context.Context, t *transfer, rows map[int]*plan.Row, tags []int) bool {
+	put := func(row *plan.Row, id mail.Identity) {
+		id.GlobalID = row.Ident[plan.Remote].GlobalID
+		row.Ident[plan.Remote] = id
+	}
+	var refs []mail.Ref
+	byRef := map[mail.Ref]*plan.Row{}
+	for _, tag := range tags {
+		row := rows[tag]
+		if id := t.stored[tag]; id.Level() >= mail.LevelBody {
+			put(row, id)
+			continue
+		}
+		refs = append(refs, row.At[plan.Remote].Ref)
+		byRef[row.At[plan.Remote].Ref] = row
+	}
 	if len(refs) == 0 {
 		return true
 	}
-	err := r.side[plan.Remote].Identify(ctx, box, refs, mail.LevelBody, func(ref mail.Ref, id mail.Identity, err error) error {
+	err := r.side[plan.Remote].Identify(ctx, t.gains[0].Box, refs, mail.LevelBody, func(ref mail.Ref, id mail.Identity, err error) error {
 		if row := byRef[ref]; row != nil && err == nil {
-			id.GlobalID = row.Ident[plan.Remote].GlobalID
-			row.Ident[plan.Remote] = id
+			put(row, id)
 		}
 		return nil
 	})

@@ -110,7 +110,9 @@ type transfer struct {
 	byRef   map[mail.Ref]int
 	given   []bool // handed to the batch
 	intents []plan.Intent
-	shapes  map[int]*shape // of messages that go to the server
+	shapes  map[int]*shape        // of messages that go to the server
+	plain   int                   // one more than the tag of a plain one that is read back
+	stored  map[int]mail.Identity // what was read back
 	batch   Batch
 	addErr  error
 }
@@ -123,7 +125,7 @@ func (r *run) gainOnce(ctx context.Context, gains []plan.Gain) (left []plan.Gain
 	if err := r.recognisable(ctx, gains); err != nil {
 		return nil, err
 	}
-	t := transfer{run: r, gains: gains, byRef: map[mail.Ref]int{}, given: make([]bool, len(gains)), shapes: map[int]*shape{}}
+	t := transfer{run: r, gains: gains, byRef: map[mail.Ref]int{}, given: make([]bool, len(gains)), shapes: map[int]*shape{}, stored: map[int]mail.Identity{}}
 	refs := make([]mail.Ref, len(gains))
 	for i, g := range gains {
 		refs[i] = g.From.Ref
@@ -296,7 +298,7 @@ func (t *transfer) add(ctx context.Context) func(mail.Ref, mail.Item, io.Reader)
 			body = t.shapes[i]
 		}
 		opened := false
-		t.addErr = t.batch.Add(ctx, plan.Incoming{Tag: i, Item: item, Open: func() (io.ReadCloser, error) {
+		t.addErr = t.batch.Add(ctx, plan.Incoming{Tag: i, Item: item, Echo: t.echo(i), Open: func() (io.ReadCloser, error) {
 			if opened {
 				return nil, errors.New("the body was read already")
 			}
@@ -334,7 +336,7 @@ func (r *run) placed(ctx context.Context, t *transfer, placed []plan.Placed) err
 			if r.alias(ctx, g, pl, t.intents[pl.Tag].Next) {
 				row.At[g.To], row.Epoch[g.To], row.State = plan.Place{}, "", plan.Kept
 			} else {
-				rows[pl.Tag] = row
+				rows[pl.Tag], t.stored[pl.Tag] = row, pl.Stored
 			}
 			st.Put = append(st.Put, row)
 		}
