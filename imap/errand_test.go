@@ -366,3 +366,55 @@ func TestABodyAheadOfItsFlagsIsHandedOver(t *testing.T) {
 		t.Errorf("%d bodies, %v", n, err)
 	}
 }
+
+// TestFetchesSurviveCuts cuts the connection at bytes of what the server
+// says, and of what it is told, while ranges and the next mailboxes are under
+// way: each message comes once, and whole.
+func TestFetchesSurviveCuts(t *testing.T) {
+	store := imaptest.NewMailstore(fullCaps)
+	boxes := []struct {
+		name mail.MailboxName
+		n    int
+	}{{"a", 1100}, {"b", 3}, {"c", 2}}
+	for i, box := range boxes {
+		for j := range box.n {
+			store.Deliver(string(box.name), message(10_000*i+j), time.Unix(1_600_000_000, 0))
+		}
+	}
+	host, port := store.Script().Listen(t)
+	pull := func(t *testing.T, l *limit) {
+		b := &bench{T: t}
+		b.connectTo(imap.Options{
+			Endpoint: imap.Endpoint{Host: host, Port: port, TLS: imap.TLSNone, Dialer: l.dial}, Username: "ann",
+			Password: func(context.Context) (string, error) { return "secret", nil },
+		})
+		for i, box := range boxes {
+			if i+1 < len(boxes) {
+				b.side.ExpectFetch(b.ids[boxes[i+1].name], refsTo(boxes[i+1].n))
+			}
+			got, err := b.bodies(box.name, refsTo(box.n)...)
+			if err != nil || len(got) != box.n {
+				t.Fatalf("mailbox %s: %d bodies, %v", box.name, len(got), err)
+			}
+			for j := range box.n {
+				if got[mail.Ref(fmt.Sprint(j+1))] != message(10_000*i+j) {
+					t.Errorf("mailbox %s: message %d is another", box.name, j+1)
+				}
+			}
+		}
+	}
+	all := &limit{fromServer: -1, toServer: -1}
+	pull(t, all)
+	for direction, total := range map[string]int64{"from": all.read.Load(), "to": all.written.Load()} {
+		// What comes before the first FETCH cannot be repeated by this test.
+		for at := total / 3; at < total; at += total / 37 {
+			t.Run(fmt.Sprintf("%s the server %d", direction, at), func(t *testing.T) {
+				l := &limit{fromServer: at, toServer: -1}
+				if direction == "to" {
+					l.fromServer, l.toServer = -1, at
+				}
+				pull(t, l)
+			})
+		}
+	}
+}
