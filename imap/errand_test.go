@@ -418,3 +418,26 @@ func TestFetchesSurviveCuts(t *testing.T) {
 		}
 	}
 }
+
+// TestABusyServerIsLeftAlone: it is not asked for each of many messages.
+func TestABusyServerIsLeftAlone(t *testing.T) {
+	s := &slow{Mailstore: imaptest.NewMailstore(fullCaps), wait: never}
+	for i := range 500 {
+		s.Deliver("INBOX", message(i), time.Unix(1_600_000_000, 0))
+	}
+	b := s.open(t)
+	s.Spoil = func(_ int, cmd imaptest.Command, answer string) string {
+		if cmd.Name == "UID FETCH" && strings.Contains(answer, "BODY[]") {
+			return cmd.Tag + " NO [UNAVAILABLE] not now\r\n"
+		}
+		return answer
+	}
+	b.commands()
+	got, err := b.bodies("INBOX", refsTo(500)...)
+	if len(got) != 0 || mail.GradeOf(err, 0) != mail.GradeMailbox || mail.ClassOf(err) != mail.ClassThrottle {
+		t.Errorf("%d bodies, %v", len(got), err)
+	}
+	if sent := b.fetches(); len(sent) != 1+1+1+10+10 {
+		t.Errorf("%d commands: %q", len(sent), sent)
+	}
+}

@@ -116,6 +116,7 @@ func (f *fetching) run(ctx context.Context) error {
 	if err := f.together(ctx); err != nil {
 		return f.end(err)
 	}
+	busy := 0
 	for _, state := range []progress{isOpen, isSuspect} {
 		for i := 0; i < len(f.msgs) && f.open > 0; i++ {
 			if f.msgs[i].state != state {
@@ -124,6 +125,11 @@ func (f *fetching) run(ctx context.Context) error {
 			if err := f.alone(ctx, i); err != nil {
 				return f.end(err)
 			}
+			if mail.ClassOf(refusal(mail.GradeMessage, f.refused)) != mail.ClassThrottle {
+				busy = 0
+			} else if busy++; busy == maxBusy {
+				return f.end(fmt.Errorf("fetching messages in %q: %w", f.wire, f.refused))
+			}
 		}
 	}
 	if len(f.faults) > 0 {
@@ -131,6 +137,10 @@ func (f *fetching) run(ctx context.Context) error {
 	}
 	return nil
 }
+
+// maxBusy is how many messages in a row a server may be too busy for before
+// it is left alone.
+const maxBusy = 10
 
 // passes are how many messages one command names at most when all are asked
 // for together, and when those are that were left out: a command may be
@@ -193,8 +203,8 @@ func (f *fetching) end(err error) error {
 }
 
 // blame puts aside the message at which the connection broke: servers answer
-// in order, so it is the first without an answer of those under way. It tells
-// whether to go on.
+// in order, so it is the first without an answer of those under way; if all
+// had theirs, it was none. It tells whether to go on.
 func (f *fetching) blame(err error) bool {
 	if !isLost(err) || f.a.losses > maxLosses {
 		return false
@@ -206,10 +216,10 @@ func (f *fetching) blame(err error) bool {
 	for i := from; i < len(f.msgs); i++ {
 		if f.msgs[i].state == isOpen {
 			f.msgs[i].state = isSuspect
-			return true
+			break
 		}
 	}
-	return false
+	return true
 }
 
 func bodyItems() *goimap.FetchOptions {

@@ -159,7 +159,7 @@ type opening struct {
 
 // sendOpen is open without waiting for the answer.
 func (s *session) sendOpen(name string, write bool) *opening {
-	s.at = nil
+	s.at, s.last = nil, nil
 	s.ear.reset()
 	cmd := s.client.Select(name, &goimap.SelectOptions{ReadOnly: !write, CondStore: s.has(goimap.CapCondStore)})
 	return &opening{s, name, write, cmd}

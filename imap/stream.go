@@ -68,10 +68,12 @@ func (f *fetching) round(ctx context.Context, lo, hi, most int) error {
 // it, without waiting.
 func (f *fetching) launch(s *session, lo, hi, most int) {
 	f.stream = stream{on: s, next: lo, hi: hi, most: most, came: f.came, bytes: f.bytes}
+	s.wire.Cork()
 	if s.at == nil || s.at.name != f.wire {
 		f.opening = s.sendOpen(f.wire, false)
 	}
 	f.ask(s)
+	_ = s.wire.Uncork() // an error is told by the commands
 }
 
 // opened waits until the mailbox is known to be the right one. What was asked
