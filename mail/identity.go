@@ -152,7 +152,8 @@ type Hasher struct {
 	// nil while body stands for both, as it does after the header of a message
 	// whose every line ends in CRLF: a big body is digested once.
 	wire   hash.Hash
-	header Digest // set at the end of the header: what body has digested by then
+	spare  hash.Hash // wire, while that is nil
+	header Digest    // set at the end of the header: what body has digested by then
 	light  lightDigest
 	given  int64 // bytes written
 
@@ -173,13 +174,33 @@ func NewHasher() *Hasher {
 	return &Hasher{wire: sha256.New(), body: sha256.New(), folded: sha256.New(), inHeader: true}
 }
 
+// Reset makes the Hasher ready for another message. It keeps its memory.
+func (h *Hasher) Reset() {
+	if h.wire == nil {
+		h.wire = h.spare
+	}
+	for _, d := range []hash.Hash{h.wire, h.body, h.folded} {
+		d.Reset()
+	}
+	*h = Hasher{
+		wire: h.wire, body: h.body, folded: h.folded, inHeader: true,
+		line: h.line[:0], field: h.field[:0], canon: h.canon, words: h.words,
+	}
+}
+
 // Write adds bytes of the message.
 func (h *Hasher) Write(p []byte) (int, error) {
-	if cap(h.canon) < 2*len(p)+1 {
-		h.canon = make([]byte, 0, 2*len(p)+1)
+	canon := p
+	if isCanonical(p, h.lastCR) {
+		h.lastCR = len(p) > 0 && p[len(p)-1] == '\r' || len(p) == 0 && h.lastCR
+	} else {
+		if cap(h.canon) < 2*len(p)+1 {
+			h.canon = make([]byte, 0, 2*len(p)+1)
+		}
+		h.canon, h.lastCR = appendCanonical(h.canon[:0], p, h.lastCR)
+		canon = h.canon
 	}
-	h.canon, h.lastCR = appendCanonical(h.canon[:0], p, h.lastCR)
-	if h.wire == nil && len(h.canon) != len(p) {
+	if h.wire == nil && len(canon) != len(p) {
 		h.wire = clone(h.body) // from here on they differ
 	}
 	if h.wire != nil {
@@ -187,12 +208,27 @@ func (h *Hasher) Write(p []byte) (int, error) {
 	}
 	h.given += int64(len(p))
 	inHeader := h.inHeader
-	h.feed(h.canon)
-	h.altered = h.altered || len(h.canon) != len(p)
+	h.feed(canon)
+	h.altered = h.altered || len(canon) != len(p)
 	if inHeader && !h.inHeader && h.given == h.size && !h.altered {
-		h.wire = nil // so far body has digested just these bytes
+		h.wire, h.spare = nil, h.wire // so far body has digested just these bytes
 	}
 	return len(p), nil
+}
+
+// isCanonical tells whether every LF of p has a CR before it. lastCR says
+// that one stands before p.
+func isCanonical(p []byte, lastCR bool) bool {
+	for at := 0; ; at++ {
+		i := bytes.IndexByte(p[at:], '\n')
+		if i < 0 {
+			return true
+		}
+		at += i
+		if at == 0 && !lastCR || at > 0 && p[at-1] != '\r' {
+			return false
+		}
+	}
 }
 
 // clone copies the state of a SHA-256, which the standard library's can do.
@@ -283,12 +319,13 @@ func (h *Hasher) endField() {
 	if len(f) == 0 {
 		return
 	}
-	name, value, ok := splitField(f)
-	if ok && slices.ContainsFunc(TraceFields, func(f string) bool { return strings.EqualFold(f, name) }) {
-		return
-	}
-	if ok {
-		h.light.add(name, value)
+	if name, value, ok := splitField(f); ok {
+		if fieldIndex(TraceFields, name) >= 0 {
+			return
+		}
+		if i := fieldIndex(LightFields, name); i >= 0 {
+			h.light.add(i, value)
+		}
 	}
 	h.foldField(f)
 	h.pass(f)
@@ -317,7 +354,7 @@ func (h *Hasher) pass(p []byte) {
 
 func (h *Hasher) endHeader() {
 	h.inHeader = false
-	clone(h.body).Sum(h.header[:0])
+	h.body.Sum(h.header[:0])
 }
 
 // Sum ends the message and gives its Identity, without a GlobalID. The Hasher
@@ -388,12 +425,22 @@ func (c *counter) Write(p []byte) (int, error) {
 
 func (c *counter) canonical() int64 { return c.n }
 
-func splitField(f []byte) (name, value string, ok bool) {
+func splitField(f []byte) (name, value []byte, ok bool) {
 	i := bytes.IndexByte(f, ':')
 	if i <= 0 {
-		return "", "", false
+		return nil, nil, false
 	}
-	return strings.TrimRight(string(f[:i]), " \t"), string(f[i+1:]), true
+	return bytes.TrimRight(f[:i], " \t"), f[i+1:], true
+}
+
+// fieldIndex finds a field by its name in any case, -1 if it is not there.
+func fieldIndex(names []string, name []byte) int {
+	for i, n := range names {
+		if strings.EqualFold(n, string(name)) {
+			return i
+		}
+	}
+	return -1
 }
 
 // lightDigest collects LightFields: the first of each name, white space
@@ -403,11 +450,10 @@ type lightDigest struct {
 	have   [6]bool
 }
 
-func (l *lightDigest) add(name, value string) {
-	for i, f := range LightFields {
-		if strings.EqualFold(f, name) && !l.have[i] {
-			l.have[i], l.values[i] = true, strings.Join(strings.Fields(value), " ")
-		}
+// add takes the field LightFields[i].
+func (l *lightDigest) add(i int, value []byte) {
+	if !l.have[i] {
+		l.have[i], l.values[i] = true, strings.Join(strings.Fields(string(value)), " ")
 	}
 }
 

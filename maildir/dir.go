@@ -123,7 +123,7 @@ func (d *dir) openFile(name string, flags int, mode uint32) (*handle, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &handle{os: os.NewFile(uintptr(fd), d.path+"/"+name), seam: d.seam}, nil
+	return &handle{fd: fd, path: d.path + "/" + name, seam: d.seam}, nil
 }
 
 // errNotRegular is the error of a directory, a pipe or the like that lies

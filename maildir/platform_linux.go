@@ -111,18 +111,7 @@ func renameNew(fromFD int, from string, toFD int, to string) error {
 }
 
 // syncData makes the bytes of a file durable.
-func syncData(f *os.File) error {
-	for {
-		err := unix.Fdatasync(int(f.Fd()))
-		switch {
-		case err == nil:
-			return nil
-		case errors.Is(err, unix.EINTR):
-		default:
-			return &os.PathError{Op: "sync", Path: f.Name(), Err: err}
-		}
-	}
-}
+func syncData(fd int) error { return unix.Fdatasync(fd) }
 
 // local tells whether d lies on a file system whose times can be trusted:
 // one of this machine's own, which keeps them by this machine's clock.

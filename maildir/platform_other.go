@@ -7,6 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 // entries lists the directory. A file that is renamed meanwhile may be
@@ -48,8 +50,17 @@ func renameNew(fromFD int, from string, toFD int, to string) error {
 	return linkNew(fromFD, from, toFD, to)
 }
 
-// syncData makes the bytes of a file durable.
-func syncData(f *os.File) error { return f.Sync() }
+// syncData makes the bytes of a file durable: as the os package does it, which
+// knows of systems where fsync alone leaves them in the disk's own memory.
+func syncData(fd int) error {
+	again, err := unix.Dup(fd)
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(again), "")
+	defer f.Close()
+	return f.Sync()
+}
 
 // local tells whether d lies on a file system whose times can be trusted.
 // None is known here, so every mailbox is listed every time.

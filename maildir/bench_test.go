@@ -1,0 +1,112 @@
+package maildir
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/sync/plan"
+)
+
+// A pull is a first pull as a Maildir sees it: messages of 15 kB in batches.
+type pull struct {
+	body  []byte
+	total int
+	batch int
+}
+
+func newPull(total int) *pull {
+	var b bytes.Buffer
+	for _, name := range []string{"Received", "Received", "DKIM-Signature", "X-Spam", "From", "To", "Subject", "Message-ID", "Date", "MIME-Version", "Content-Type"} {
+		fmt.Fprintf(&b, "%s: %060d\r\n %060d\r\n", name, 1, 2)
+	}
+	b.WriteString("\r\n")
+	for b.Len() < 15000 {
+		fmt.Fprintf(&b, "%074d\r\n", b.Len())
+	}
+	return &pull{body: b.Bytes(), total: total, batch: 1000}
+}
+
+// fill adds the messages of one batch.
+func (p *pull) fill(b *testing.B, m *Maildir, from int) Batch {
+	b.Helper()
+	put, err := m.Put(b.Context(), 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := range min(p.batch, p.total-from) {
+		item := mail.Item{
+			Token: mail.Token("bench", mail.Inbox, "1", mail.Ref(fmt.Sprint(from+i))), Date: firstDay.Add(time.Duration(from+i) * time.Minute),
+			Flags: mail.NewFlagSet(mail.Seen), Ident: mail.Identity{Size: int64(len(p.body))},
+		}
+		err := put.Add(b.Context(), plan.Incoming{Tag: i, Item: item, Open: func() (io.ReadCloser, error) {
+			return io.NopCloser(bytes.NewReader(p.body)), nil
+		}})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	return put
+}
+
+func commit(b *testing.B, put Batch) {
+	placed, err := put.Commit(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, p := range placed {
+		if p.Err != nil {
+			b.Fatal(p.Err)
+		}
+	}
+}
+
+// BenchmarkDelivery delivers 20,000 messages of 15 kB into a fresh mailbox, in
+// batches of 1,000, one after the other or each filled while the one before it
+// is committed.
+func BenchmarkDelivery(b *testing.B) {
+	for _, fsync := range []bool{true, false} {
+		for _, overlap := range []bool{false, true} {
+			b.Run(fmt.Sprintf("fsync=%v/overlap=%v", fsync, overlap), func(b *testing.B) {
+				p := newPull(20000)
+				b.SetBytes(int64(p.total * len(p.body)))
+				b.ReportAllocs()
+				for b.Loop() {
+					m, err := Open(b.Context(), Options{Root: b.TempDir() + "/mail", FSync: fsync})
+					if err != nil {
+						b.Fatal(err)
+					}
+					if _, err := m.Create(b.Context(), mail.Inbox); err != nil {
+						b.Fatal(err)
+					}
+					m.Bind(map[mail.BoxID]mail.MailboxName{1: mail.Inbox})
+					p.deliver(b, m, overlap)
+				}
+			})
+		}
+	}
+}
+
+func (p *pull) deliver(b *testing.B, m *Maildir, overlap bool) {
+	done := make(chan struct{})
+	close(done)
+	for from := 0; from < p.total; from += p.batch {
+		put := p.fill(b, m, from)
+		<-done
+		next := make(chan struct{})
+		done = next
+		finish := func() {
+			defer close(next)
+			commit(b, put)
+		}
+		if overlap {
+			go finish()
+		} else {
+			finish()
+		}
+	}
+	<-done
+}
