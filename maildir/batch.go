@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,15 +21,24 @@ const staleTmp = 36 * time.Hour
 // A batch is messages on their way into one mailbox. They lie in tmp until
 // Commit, which makes their bytes durable, renames them to where they are
 // seen, and makes that durable.
+//
+// A batch may be filled while the one before it is committed, by two
+// goroutines, so there is one rule: Put, Add and Abort use what is the batch's
+// own (its open directories and its storer) and only look at what Maildir and
+// mailbox keep of the tree, which stands still meanwhile; Put alone uses
+// Maildir.cleaned. All else that batches share (scratch, locals, durable,
+// canon, and of a mailbox list, seen, stands, own, table and locked) belongs
+// to Commit, and commits follow each other.
 type batch struct {
 	m      *Maildir
 	f      *folder
 	tmp    *dir
+	storer *storer // nil before the first Add
 	staged []*staged
 	open   []*staged
 	// unsynced are written and closed: a big batch is made durable as a whole.
 	unsynced []*staged
-	buf      []byte
+	touched  []*dir // got or lost an entry
 	over     bool
 }
 
@@ -66,13 +76,14 @@ func (m *Maildir) Put(ctx context.Context, box mail.BoxID) (Batch, error) {
 		m.cleaned[b.name] = true
 		m.clean(tmp, staleTmp)
 	}
-	return &batch{m: m, f: f, tmp: tmp, buf: make([]byte, 64<<10)}, nil
+	return &batch{m: m, f: f, tmp: tmp}, nil
 }
 
 // clean removes what earlier runs left in tmp and is older than that. It does
 // not matter if it fails.
 func (m *Maildir) clean(tmp *dir, than time.Duration) {
-	list, err := tmp.entries(&m.scratch)
+	var scratch []byte // not the one of Commit
+	list, err := tmp.entries(&scratch)
 	if err != nil {
 		return
 	}
@@ -104,7 +115,7 @@ func (b *batch) Add(ctx context.Context, in plan.Incoming) error {
 	}
 	s.in.Open = nil
 	b.open = append(b.open, s)
-	if len(b.open) >= maxOpen {
+	if len(b.open) >= maxOpen || !b.m.opt.FSync {
 		b.closeUnsynced()
 	}
 	return nil
@@ -115,8 +126,11 @@ func (b *batch) write(ctx context.Context, s *staged) error {
 	if err != nil {
 		return err
 	}
+	if b.storer == nil {
+		b.storer = newStorer(storeBuffer)
+	}
 	name := uniqueKey(b.m.opt.Clock())
-	s.file, s.placed.Ident, err = storeMessage(b.tmp, name, contextReader{ctx, body}, b.buf)
+	s.file, s.placed.Ident, err = b.storer.store(b.tmp, name, contextReader{ctx, body})
 	if cerr := body.Close(); err == nil && cerr != nil {
 		s.name, err = name, cerr
 	}
@@ -125,9 +139,13 @@ func (b *batch) write(ctx context.Context, s *staged) error {
 	}
 	s.name = name
 	if !s.in.Item.Date.IsZero() {
-		return b.tmp.setTime(name, s.in.Item.Date)
+		if err := b.tmp.setTime(name, s.in.Item.Date); err != nil {
+			return err
+		}
 	}
-	return nil
+	st, err := s.file.stat() // a new name changes nothing of the mark
+	s.placed.Stat = st.mark()
+	return err
 }
 
 // discard takes a message out of tmp.
@@ -147,6 +165,9 @@ func (b *batch) Commit(ctx context.Context) ([]plan.Placed, error) {
 	if b.over {
 		return nil, errors.New("the batch is over")
 	}
+	b.m.committing.Lock()
+	defer b.m.committing.Unlock()
+	b.storer = nil
 	defer b.end()
 	b.syncAll()
 	err := b.place(ctx)
@@ -174,7 +195,7 @@ func (b *batch) place(ctx context.Context) error {
 			return wordsErr
 		}
 	}
-	l, err := b.f.fresh(ctx)
+	there, err := b.f.keys(ctx)
 	if err != nil {
 		return err
 	}
@@ -190,10 +211,11 @@ func (b *batch) place(ctx context.Context) error {
 			s.placed.Err = wordsErr // the others do not need what could not be had
 			continue
 		}
-		if err := b.placeOne(ctx, s, words, l); err != nil {
+		if err := b.placeOne(ctx, s, words, there); err != nil {
 			s.placed.Err = localFault(mail.GradeMessage, err)
 		}
 	}
+	b.f.ours()
 	if err := b.syncDirs(); err != nil {
 		return err
 	}
@@ -201,17 +223,17 @@ func (b *batch) place(ctx context.Context) error {
 }
 
 // placeOne renames one message to its key.
-func (b *batch) placeOne(ctx context.Context, s *staged, words *table, l *listing) error {
+func (b *batch) placeOne(ctx context.Context, s *staged, words *table, there *view) error {
 	key := uniqueKey(b.m.opt.Clock())
 	if token := s.in.Item.Token; validToken(token) {
 		key = tokenKey(b.date(s), token)
-		if e, ok := l.find(key); ok {
-			same, err := b.already(ctx, s, e, words)
-			if same || err != nil {
-				return err
+		if came := b.f.box.own.came[key]; came || there.has(key) {
+			if !came || !b.gave(key) {
+				same, err := b.already(ctx, s, key, words)
+				if same || err != nil {
+					return err
+				}
 			}
-			key = uniqueKey(b.m.opt.Clock())
-		} else if b.f.box.own.came[key] {
 			key = uniqueKey(b.m.opt.Clock())
 		}
 	}
@@ -230,17 +252,16 @@ func (b *batch) placeOne(ctx context.Context, s *staged, words *table, l *listin
 			return err
 		}
 		s.name = ""
-		st, err := to.stat(name)
-		if err != nil && !gone(err) { // a mail program may have renamed it already
-			return err
-		}
-		if err == nil {
-			s.placed.Stat = st.mark()
-		}
 		s.placed.Ref, s.placed.Flags = mail.Ref(key), taken
 		b.f.box.own.add(key)
+		touch(&b.touched, to)
 		return nil
 	}
+}
+
+// gave tells whether a message of this very batch got the key.
+func (b *batch) gave(key string) bool {
+	return slices.ContainsFunc(b.staged, func(s *staged) bool { return s.placed.Ref == mail.Ref(key) })
 }
 
 func (b *batch) date(s *staged) time.Time {
@@ -252,7 +273,11 @@ func (b *batch) date(s *staged) time.Time {
 
 // already finds that the very message lies there, placed by a run that
 // died before it could say so: then it gets the flags, and nothing is stored twice.
-func (b *batch) already(ctx context.Context, s *staged, e entry, words *table) (bool, error) {
+func (b *batch) already(ctx context.Context, s *staged, key string, words *table) (bool, error) {
+	e, ok, err := b.f.lookup(ctx, key)
+	if err != nil || !ok {
+		return false, err
+	}
 	file, st, err := b.f.part(e.inNew).read(e.name)
 	if err != nil {
 		return false, nil // whatever it is, it keeps its name
@@ -262,9 +287,13 @@ func (b *batch) already(ctx context.Context, s *staged, e entry, words *table) (
 	if err != nil || id.Body != s.placed.Ident.Body {
 		return false, ctx.Err()
 	}
-	e, ok, err := b.f.reletter(ctx, e, words, s.in.Item.Flags, mail.FlagSet{})
+	e, ok, err = b.f.reletter(ctx, e, words, s.in.Item.Flags, mail.FlagSet{})
 	if err != nil || !ok {
 		return false, err
+	}
+	touch(&b.touched, b.f.cur)
+	if b.f.new != nil {
+		touch(&b.touched, b.f.new)
 	}
 	b.discard(s)
 	_, taken := words.encode(s.in.Item.Flags)
@@ -275,7 +304,11 @@ func (b *batch) already(ctx context.Context, s *staged, e entry, words *table) (
 // syncDirs makes the renames durable. If that fails, nobody knows what a
 // crash would leave.
 func (b *batch) syncDirs() error {
-	err := errors.Join(b.m.syncDir(b.f.new), b.m.syncDir(b.f.cur))
+	var errs []error
+	for _, d := range b.touched {
+		errs = append(errs, b.m.syncDir(d))
+	}
+	err := errors.Join(errs...)
 	if err == nil {
 		return nil
 	}

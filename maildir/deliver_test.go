@@ -51,7 +51,7 @@ func TestStoredForm(t *testing.T) {
 		if rapid.Bool().Draw(t, "with EOF at the end") {
 			in = iotest.DataErrReader(in)
 		}
-		file, id, err := storeMessage(d, "x", in, make([]byte, size))
+		file, id, err := newStorer(size).store(d, "x", in)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -37,13 +38,15 @@ type Options struct {
 }
 
 // A Maildir is one tree of Maildirs, open for one run. Its methods are called
-// from one goroutine at a time.
+// from one goroutine at a time, but for a batch that is filled while the one
+// before it is committed; see batch.
 type Maildir struct {
-	durable durability
-	opt     Options
-	names   names
-	bound   map[mail.BoxID]mail.MailboxName
-	tree    map[mail.MailboxName]*mailbox // nil before the first look
+	committing sync.Mutex // held by Commit
+	durable    durability
+	opt        Options
+	names      names
+	bound      map[mail.BoxID]mail.MailboxName
+	tree       map[mail.MailboxName]*mailbox // nil before the first look
 	// surveyed are the names that the last Survey gave.
 	surveyed map[mail.MailboxName]bool
 	listed   map[mail.MailboxName]time.Time // see Confirm

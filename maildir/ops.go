@@ -20,7 +20,7 @@ const chunk = 500
 // the directories it touched were synced.
 func (m *Maildir) Do(ctx context.Context, ops []plan.Op, done func([]plan.Outcome) error) error {
 	for part := range slices.Chunk(ops, chunk) {
-		w := &doer{m: m, folders: map[mail.BoxID]*folder{}, targets: map[*folder]*listing{}}
+		w := &doer{m: m, folders: map[mail.BoxID]*folder{}, targets: map[*folder]*view{}}
 		out := make([]plan.Outcome, len(part))
 		for i, op := range part {
 			out[i] = w.do(ctx, op)
@@ -44,8 +44,8 @@ func (m *Maildir) Do(ctx context.Context, ops []plan.Op, done func([]plan.Outcom
 type doer struct {
 	m       *Maildir
 	folders map[mail.BoxID]*folder
-	targets map[*folder]*listing // what lay in a mailbox before anything was moved there
-	gained  []*dir               // to be synced first
+	targets map[*folder]*view // what lay in a mailbox before anything was moved there
+	gained  []*dir            // to be synced first
 	lost    []*dir
 }
 
@@ -290,14 +290,14 @@ func (w *doer) target(ctx context.Context, id mail.BoxID) (*folder, error) {
 		return nil, err
 	}
 	tmp.close()
-	w.targets[to], err = to.fresh(ctx)
+	w.targets[to], err = to.keys(ctx)
 	return to, err
 }
 
 // nameIn is the file name that a message gets in another mailbox.
 func (w *doer) nameIn(to *folder, e entry, from, words *table) (name string, inNew bool, err error) {
 	key, info := splitName(e.name)
-	if _, there := w.targets[to].find(key); there || to.box.own.came[key] {
+	if w.targets[to].has(key) || to.box.own.came[key] {
 		key = uniqueKey(w.m.opt.Clock())
 	}
 	old, _ := letters(info)

@@ -1,6 +1,7 @@
 package maildir
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -26,36 +27,62 @@ const maxListing = 64 << 20
 // that fits: the kernel holds the directory's lock for the length of a call,
 // so that a file which is renamed meanwhile cannot slip past the reading
 // position. scratch is kept between calls.
-func (d *dir) entries(scratch *[]byte) ([]dirent, error) {
-	st, err := d.self()
+func (d *dir) entries(scratch *[]byte) (out []dirent, err error) {
+	err = d.blocks(scratch, func(first bool, block []byte) {
+		if first {
+			out = out[:0]
+		}
+		text := string(block)
+		parseDirents(block, func(at, end int, k kind) {
+			out = append(out, dirent{name: text[at:end], kind: k})
+		})
+	})
 	if err != nil {
 		return nil, err
+	}
+	return out, nil
+}
+
+// names gives each name of the directory, one or more times, and keeps none
+// of them in memory. each must not keep name.
+func (d *dir) names(scratch *[]byte, each func(name []byte, k kind)) error {
+	return d.blocks(scratch, func(_ bool, block []byte) {
+		parseDirents(block, func(at, end int, k kind) { each(block[at:end], k) })
+	})
+}
+
+// blocks reads the directory from its beginning, and again into a larger
+// scratch, until it came in one block or there is no larger one. first tells
+// that the reading begins.
+func (d *dir) blocks(scratch *[]byte, each func(first bool, block []byte)) error {
+	st, err := d.self()
+	if err != nil {
+		return err
 	}
 	want := min(2*st.size+64<<10, maxListing)
 	for {
 		if int64(len(*scratch)) < want {
 			*scratch = make([]byte, want)
 		}
-		var out []dirent
 		var calls int
 		err := d.seam.run("list", d.path, func() (err error) {
-			out, calls, err = d.readAll(*scratch)
+			calls, err = d.readAll(*scratch, each)
 			return err
 		})
 		if err != nil {
-			return nil, &os.PathError{Op: "list", Path: d.path, Err: err}
+			return &os.PathError{Op: "list", Path: d.path, Err: err}
 		}
 		if calls <= 1 || int64(len(*scratch)) >= maxListing {
-			return out, nil
+			return nil
 		}
 		want = min(2*int64(len(*scratch)), maxListing)
 	}
 }
 
 // readAll reads from the beginning to the end and tells how many calls had an answer.
-func (d *dir) readAll(buf []byte) (out []dirent, calls int, err error) {
+func (d *dir) readAll(buf []byte, each func(first bool, block []byte)) (calls int, err error) {
 	if _, err := unix.Seek(d.fd, 0, 0); err != nil {
-		return nil, 0, err
+		return 0, err
 	}
 	for {
 		n, err := unix.Getdents(d.fd, buf)
@@ -63,29 +90,32 @@ func (d *dir) readAll(buf []byte) (out []dirent, calls int, err error) {
 			continue
 		}
 		if err != nil || n <= 0 {
-			return out, calls, err
+			return calls, err
 		}
 		calls++
-		out = parseDirents(out, string(buf[:n]))
+		each(calls == 1, buf[:n])
 	}
 }
 
 // parseDirents reads struct linux_dirent64: inode and offset of 8 bytes each,
-// the length of the record in 2, the type in 1, then the name up to a NUL.
-func parseDirents(out []dirent, block string) []dirent {
+// the length of the record in 2, the type in 1, then the name up to a NUL. It
+// gives where each name begins and ends in the block.
+func parseDirents(block []byte, each func(at, end int, k kind)) {
 	const header = 19
-	for len(block) >= header {
-		length := int(binary.NativeEndian.Uint16([]byte(block[16:18])))
-		if length < header || length > len(block) {
-			return out
+	for at := 0; len(block)-at >= header; {
+		length := int(binary.NativeEndian.Uint16(block[at+16:]))
+		if length < header || length > len(block)-at {
+			return
 		}
-		name, _, _ := strings.Cut(block[header:length], "\x00")
-		if name != "." && name != ".." {
-			out = append(out, dirent{name: name, kind: direntKind(block[18])})
+		name := block[at+header : at+length]
+		if i := bytes.IndexByte(name, 0); i >= 0 {
+			name = name[:i]
 		}
-		block = block[length:]
+		if string(name) != "." && string(name) != ".." {
+			each(at+header, at+header+len(name), direntKind(block[at+18]))
+		}
+		at += length
 	}
-	return out
 }
 
 func direntKind(t byte) kind {

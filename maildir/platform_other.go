@@ -35,6 +35,15 @@ func (d *dir) entries(*[]byte) ([]dirent, error) {
 	return out, err
 }
 
+// names gives each name of the directory.
+func (d *dir) names(scratch *[]byte, each func(name []byte, k kind)) error {
+	list, err := d.entries(scratch)
+	for _, e := range list {
+		each([]byte(e.name), e.kind)
+	}
+	return err
+}
+
 func modeKind(m fs.FileMode) kind {
 	switch {
 	case m.IsRegular():

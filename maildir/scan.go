@@ -4,33 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
-	"slices"
 
 	"github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/sync/plan"
 )
-
-// A view is what a scan saw, kept for Confirm: 8 bytes a message.
-type view struct {
-	seed     maphash.Seed
-	keys     []uint64 // hashes, sorted
-	complete bool
-}
-
-func newView(l *listing) *view {
-	v := &view{seed: maphash.MakeSeed(), complete: l.complete, keys: make([]uint64, len(l.entries))}
-	for i, e := range l.entries {
-		v.keys[i] = maphash.String(v.seed, e.key())
-	}
-	slices.Sort(v.keys)
-	return v
-}
-
-func (v *view) has(key string) bool {
-	_, ok := slices.BinarySearch(v.keys, maphash.String(v.seed, key))
-	return ok
-}
 
 // Scan yields every message of the mailbox, sorted by key.
 func (m *Maildir) Scan(ctx context.Context, box mail.BoxID, _ plan.Since, yield func(plan.Seen) error) (plan.Scanned, error) {
@@ -72,7 +49,8 @@ func (m *Maildir) Scan(ctx context.Context, box mail.BoxID, _ plan.Since, yield 
 			return plan.Scanned{}, err
 		}
 	}
-	b.scan = newView(&whole)
+	b.scan = viewOf(&whole)
+	b.seen, b.stands = b.scan, whole.after
 	return plan.Scanned{
 		Epoch: epoch, Full: true, Complete: whole.complete, Count: len(whole.entries),
 		Cursor: whole.after.cursor(len(whole.entries), whole.quiet && whole.complete && whole.after.keywords == words.mark),

@@ -81,49 +81,114 @@ func (l *lfWriter) release() {
 func (l *lfWriter) finish() error {
 	l.out = l.out[:0]
 	l.release()
+	if len(l.out) == 0 {
+		return nil
+	}
 	_, err := l.w.Write(l.out)
 	return err
 }
 
-// storeMessage writes a message into a new file of tmp: with LF line ends if
-// that loses nothing, else byte for byte. The identity is of the bytes of r.
-// On an error nothing is left.
-func storeMessage(tmp *dir, name string, r io.Reader, buf []byte) (*handle, mail.Identity, error) {
-	file, err := tmp.create(name)
-	if err != nil {
+// storeBuffer is how much of a message is held in memory: one that is no
+// longer takes one write.
+const storeBuffer = 128 << 10
+
+// A storer writes messages into new files. It keeps its memory between them.
+type storer struct {
+	in   []byte
+	out  []byte
+	hash *mail.Hasher
+}
+
+func newStorer(size int) *storer {
+	return &storer{in: make([]byte, size), hash: mail.NewHasher()}
+}
+
+// store writes a message into a new file of tmp: with LF line ends if that
+// loses nothing, else byte for byte. The identity is of the bytes of r. On an
+// error nothing is left.
+func (s *storer) store(tmp *dir, name string, r io.Reader) (*handle, mail.Identity, error) {
+	s.hash.Reset()
+	n, err := fillBuffer(r, s.in)
+	if err != nil && err != io.EOF {
 		return nil, mail.Identity{}, err
 	}
-	fail := func(err error) (*handle, mail.Identity, error) {
+	file, cerr := tmp.create(name)
+	if cerr != nil {
+		return nil, mail.Identity{}, cerr
+	}
+	if err == io.EOF {
+		err = s.small(file, s.in[:n])
+	} else {
+		file, err = s.large(tmp, name, file, n, r)
+	}
+	if err != nil {
 		file.Close()
 		_ = tmp.unlink(name)
 		return nil, mail.Identity{}, err
 	}
-	hash := mail.NewHasher()
-	lf := &lfWriter{w: file}
+	return file, s.hash.Sum(), nil
+}
+
+// fillBuffer reads until p is full or r ends, and then gives r's error.
+func fillBuffer(r io.Reader, p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var k int
+		k, err = r.Read(p[n:])
+		n += k
+	}
+	return n, err
+}
+
+// small writes a message that is in memory as a whole.
+func (s *storer) small(file *handle, msg []byte) error {
+	_, _ = s.hash.Write(msg) // never fails
+	form, ok := appendLF(s.out[:0], msg)
+	s.out = form
+	if !ok {
+		form = msg
+	}
+	_, err := file.Write(form)
+	return err
+}
+
+// appendLF appends p with LF for CRLF; ok is false if that loses anything.
+func appendLF(dst, p []byte) (_ []byte, ok bool) {
 	for {
-		n, rerr := r.Read(buf)
-		_, _ = hash.Write(buf[:n]) // never fails
-		took, werr := lf.Write(buf[:n])
+		i := bytes.IndexByte(p, '\n')
+		if i < 0 {
+			return append(dst, p...), true
+		}
+		if i == 0 || p[i-1] != '\r' || i > 1 && p[i-2] == '\r' {
+			return dst, false
+		}
+		dst = append(append(dst, p[:i-1]...), '\n')
+		p = p[i+1:]
+	}
+}
+
+// large writes a message of which the first n bytes are in memory. It always
+// gives the file to go on with or to close.
+func (s *storer) large(tmp *dir, name string, file *handle, n int, r io.Reader) (*handle, error) {
+	lf := &lfWriter{w: file, out: s.out}
+	defer func() { s.out = lf.out }()
+	var rerr error
+	for {
+		_, _ = s.hash.Write(s.in[:n]) // never fails
+		took, werr := lf.Write(s.in[:n])
 		if errors.Is(werr, errAnomaly) {
-			if file, err = verbatim(tmp, name, file, lf, buf[took:n], io.TeeReader(rest{r, rerr}, hash)); err != nil {
-				return fail(err)
-			}
-			return file, hash.Sum(), nil
+			return verbatim(tmp, name, file, lf, s.in[took:n], io.TeeReader(rest{r, rerr}, s.hash))
 		}
 		if werr != nil {
-			return fail(werr)
+			return file, werr
 		}
 		if rerr == io.EOF {
-			break
+			return file, lf.finish()
 		}
 		if rerr != nil {
-			return fail(rerr)
+			return file, rerr
 		}
+		n, rerr = fillBuffer(r, s.in)
 	}
-	if err := lf.finish(); err != nil {
-		return fail(err)
-	}
-	return file, hash.Sum(), nil
 }
 
 // rest is what is left of a reader that has just answered with err.

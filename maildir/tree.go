@@ -29,7 +29,11 @@ type mailbox struct {
 	list  *listing      // the last listing
 	scan  *view         // what the scan of this run saw
 	own   ownChanges
-	table *table // its keywords
+	// seen are the keys that were there when the marks were stands, but for
+	// those that this run put there since.
+	seen   *view
+	stands marks
+	table  *table // its keywords
 	// locked is why dovecot-keywords could not be locked in this run.
 	locked error
 }
