@@ -8,6 +8,7 @@ import (
 	"hash"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -452,9 +453,17 @@ type lightDigest struct {
 
 // add takes the field LightFields[i].
 func (l *lightDigest) add(i int, value []byte) {
-	if !l.have[i] {
-		l.have[i], l.values[i] = true, strings.Join(strings.Fields(string(value)), " ")
+	if l.have[i] {
+		return
 	}
+	folded := make([]byte, 0, len(value))
+	for word := range bytes.FieldsSeq(value) {
+		if len(folded) > 0 {
+			folded = append(folded, ' ')
+		}
+		folded = append(folded, word...)
+	}
+	l.have[i], l.values[i] = true, string(folded)
 }
 
 // maxMessageID is the longest Message-ID that is told, in bytes: as long as a
@@ -475,13 +484,15 @@ func TrimMessageID(text string) string {
 }
 
 func (l *lightDigest) sum() Digest {
-	d := sha256.New()
+	var text []byte
 	for i, f := range LightFields {
 		if l.have[i] {
-			fmt.Fprintf(d, "%s:%d:%s\n", f, len(l.values[i]), l.values[i])
+			text = append(append(text, f...), ':')
+			text = append(strconv.AppendInt(text, int64(len(l.values[i])), 10), ':')
+			text = append(append(text, l.values[i]...), '\n')
 		}
 	}
-	return Digest(d.Sum(nil))
+	return sha256.Sum256(text)
 }
 
 // NoLightFields is the Light digest of a message that has none of LightFields:

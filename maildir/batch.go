@@ -224,7 +224,7 @@ func (b *batch) place(ctx context.Context) error {
 
 // placeOne renames one message to its key.
 func (b *batch) placeOne(ctx context.Context, s *staged, words *table, there *view) error {
-	key := uniqueKey(b.m.opt.Clock())
+	key := ""
 	if token := s.in.Item.Token; validToken(token) {
 		key = tokenKey(b.date(s), token)
 		if came := b.f.box.own.came[key]; came || there.has(key) {
@@ -234,8 +234,11 @@ func (b *batch) placeOne(ctx context.Context, s *staged, words *table, there *vi
 					return err
 				}
 			}
-			key = uniqueKey(b.m.opt.Clock())
+			key = ""
 		}
+	}
+	if key == "" {
+		key = uniqueKey(b.m.opt.Clock())
 	}
 	flagLetters, taken := words.encode(s.in.Item.Flags)
 	for {

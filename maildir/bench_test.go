@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/sync/plan"
 )
@@ -74,7 +76,9 @@ func BenchmarkDelivery(b *testing.B) {
 				p := newPull(20000)
 				b.SetBytes(int64(p.total * len(p.body)))
 				b.ReportAllocs()
+				began, runs := spentCPU(b), 0
 				for b.Loop() {
+					runs++
 					m, err := Open(b.Context(), Options{Root: b.TempDir() + "/mail", FSync: fsync})
 					if err != nil {
 						b.Fatal(err)
@@ -85,6 +89,7 @@ func BenchmarkDelivery(b *testing.B) {
 					m.Bind(map[mail.BoxID]mail.MailboxName{1: mail.Inbox})
 					p.deliver(b, m, overlap)
 				}
+				b.ReportMetric(float64((spentCPU(b)-began).Microseconds())/float64(runs*p.total), "cpu-µs/message")
 			})
 		}
 	}
@@ -109,4 +114,13 @@ func (p *pull) deliver(b *testing.B, m *Maildir, overlap bool) {
 		}
 	}
 	<-done
+}
+
+// spentCPU is what this process has used.
+func spentCPU(b *testing.B) time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
