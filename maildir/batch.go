@@ -290,13 +290,15 @@ func (b *batch) already(ctx context.Context, s *staged, key string, words *table
 	if err != nil || id.Body != s.placed.Ident.Body {
 		return false, ctx.Err()
 	}
-	e, ok, err = b.f.reletter(ctx, e, words, s.in.Item.Flags, mail.FlagSet{})
+	e, from, ok, err := b.f.reletter(ctx, e, words, s.in.Item.Flags, mail.FlagSet{})
+	// The run that placed it may have died before that was durable.
+	for _, d := range []*dir{b.f.cur, from, b.f.part(e.inNew)} {
+		if d != nil {
+			touch(&b.touched, d)
+		}
+	}
 	if err != nil || !ok {
 		return false, err
-	}
-	touch(&b.touched, b.f.cur)
-	if b.f.new != nil {
-		touch(&b.touched, b.f.new)
 	}
 	b.discard(s)
 	_, taken := words.encode(s.in.Item.Flags)

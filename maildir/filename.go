@@ -28,6 +28,11 @@ func splitName(name string) (key, info string) {
 	return name, ""
 }
 
+// isKey tells whether a file can have this key.
+func isKey(key string) bool {
+	return key != "" && key[0] != '.' && !strings.ContainsAny(key, "/:\x00")
+}
+
 // letters are the flag letters in an info, as they stand there; rest is what
 // follows them after a comma. Infos of another kind than ":2," have none.
 func letters(info string) (flags, rest string) {

@@ -109,7 +109,7 @@ func (w *doer) do(ctx context.Context, op plan.Op) plan.Outcome {
 	var e entry
 	var ok bool
 	if err == nil {
-		e, ok, err = f.lookup(ctx, string(op.From.Ref))
+		e, ok, err = f.expect(ctx, op)
 	}
 	switch {
 	case err != nil:
@@ -132,13 +132,44 @@ func (w *doer) do(ctx context.Context, op plan.Op) plan.Outcome {
 	return out
 }
 
+// expect finds the message of an op. Where the mailbox was not listed yet it
+// looks for the name that the file had when the op was decided, and lists only
+// if it is not there.
+func (f *folder) expect(ctx context.Context, op plan.Op) (e entry, ok bool, err error) {
+	key := string(op.From.Ref)
+	if f.box.list != nil || !isKey(key) {
+		return f.lookup(ctx, key)
+	}
+	words, err := f.keywords()
+	if err != nil {
+		return e, false, err
+	}
+	flagLetters, _ := words.encode(op.Has)
+	likely := []entry{{name: key + withLetters("", flagLetters)}}
+	if flagLetters == "" && f.new != nil {
+		likely = []entry{{name: key, inNew: true}, likely[0]}
+	}
+	for _, e := range likely {
+		if st, err := f.part(e.inNew).stat(e.name); err == nil && st.regular() {
+			return e, true, nil
+		}
+	}
+	return f.lookup(ctx, key)
+}
+
 // flags changes the letters of a file.
 func (w *doer) flags(ctx context.Context, f *folder, e entry, op plan.Op, out *plan.Outcome) error {
 	words, err := f.wordsFor(ctx, op.Add)
 	if err != nil {
 		return err
 	}
-	e, ok, err := f.reletter(ctx, e, words, op.Add, op.Remove)
+	e, from, ok, err := f.reletter(ctx, e, words, op.Add, op.Remove)
+	if from != nil {
+		touch(&w.gained, f.cur)
+	}
+	if from != nil && from != f.cur {
+		touch(&w.lost, from)
+	}
 	if err != nil {
 		return err
 	}
@@ -146,10 +177,7 @@ func (w *doer) flags(ctx context.Context, f *folder, e entry, op plan.Op, out *p
 		out.Result = plan.Missing
 		return nil
 	}
-	touch(&w.gained, f.cur)
-	if f.new != nil {
-		touch(&w.lost, f.new)
-	}
+	touch(&w.gained, f.part(e.inNew)) // also of a change that a run made which died
 	_, out.Accepted = words.encode(op.Add)
 	out.Result = plan.Done
 	if out.Accepted.Empty() && op.Remove.Empty() && !op.Add.Empty() {
@@ -164,8 +192,9 @@ func (w *doer) flags(ctx context.Context, f *folder, e entry, op plan.Op, out *p
 // reletter gives a file other flags. It starts from the letters that the file
 // has at the moment of the renaming, whatever mail programs do to them
 // meanwhile. A file in new that gets a flag goes to cur, as the letters mean
-// nothing in new. ok is false if the message is not there.
-func (f *folder) reletter(ctx context.Context, e entry, words *table, add, remove mail.FlagSet) (now entry, ok bool, err error) {
+// nothing in new. ok is false if the message is not there; from is the
+// directory that lost its old name, nil if it has it still.
+func (f *folder) reletter(ctx context.Context, e entry, words *table, add, remove mail.FlagSet) (now entry, from *dir, ok bool, err error) {
 	_, ok, err = f.hold(ctx, e, func(e entry) error {
 		old, _ := letters(e.info())
 		next := words.apply(old, add, remove)
@@ -178,10 +207,11 @@ func (f *folder) reletter(ctx context.Context, e entry, words *table, add, remov
 		if err := f.part(e.inNew).rename(e.name, f.cur, now.name); err != nil {
 			return err
 		}
+		from = f.part(e.inNew)
 		f.touched()
 		return nil
 	})
-	return now, ok, err
+	return now, from, ok, err
 }
 
 // delete removes a file, if it is still the one that was decided about.

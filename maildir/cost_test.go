@@ -1,0 +1,101 @@
+package maildir
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/sync/plan"
+)
+
+// called counts the calls of each kind on paths that have a part in them.
+func (x *tap) called(part string) map[string]int {
+	n := map[string]int{}
+	for _, c := range x.calls {
+		if from, _, _ := strings.Cut(c.path, arrow); strings.Contains(from, part) {
+			n[c.call]++
+		}
+	}
+	return n
+}
+
+func wantCalls(t *testing.T, what string, got map[string]int, want string) {
+	t.Helper()
+	if text := fmt.Sprint(got); text != "map["+want+"]" {
+		t.Errorf("%s: the calls are %s, want %s", what, text, want)
+	}
+}
+
+// settledBox is a mailbox with n messages that was scanned in a run before
+// and has not changed since.
+func settledBox(t *testing.T, n int) (*fixture, *tap, map[mail.Ref]mail.Item) {
+	t.Helper()
+	x := &tap{}
+	fx := newFixture(t, Options{FSync: true, seam: x.seam})
+	fx.make(mail.Inbox)
+	for i := range n {
+		fx.write("Subject: x\n\nx\n", "INBOX", "cur", fmt.Sprintf("%d.a:2,%s", i, []string{"", "S", "FS"}[i%3]))
+	}
+	fx.write("Subject: x\n\nx\n", "INBOX", "new", "1.new")
+	fx.ahead = time.Minute
+	items, s := fx.scan(mail.Inbox)
+	fx.reopen()
+	box := fx.survey(map[mail.MailboxName]plan.Since{mail.Inbox: {Cursor: s.Cursor, Epoch: epoch}})
+	fx.bind(mail.Inbox)
+	wantEqual(t, "state", box[mail.Inbox].State, plan.Same)
+	x.calls = nil
+	return fx, x, items
+}
+
+// TestDeliveryCost: a message that fits in memory takes six system calls from
+// its bytes to its place, and nothing is listed for those that follow.
+func TestDeliveryCost(t *testing.T) {
+	x := &tap{}
+	fx := newFixture(t, Options{FSync: true, seam: x.seam})
+	fx.make(mail.Inbox)
+	deliver := func(from, n int) {
+		in := make([]plan.Incoming, n)
+		for i := range in {
+			item := mail.Item{Token: mail.Token("x", mail.Inbox, "1", mail.Ref(fmt.Sprint(from+i))), Date: firstDay, Flags: mail.NewFlagSet(mail.Seen)}
+			in[i] = incoming(i, letter(from+i), item)
+		}
+		fx.put(mail.Inbox, in...)
+	}
+	deliver(0, 1)
+	x.calls = nil
+	deliver(1, 200)
+	wantCalls(t, "200 messages: files", x.called("/INBOX/tmp/"), "close:200 create:200 rename:200 set the time of:200 stat:200 write:200")
+	wantCalls(t, "all that is listed", x.called("/INBOX/cur"), "open:1 stat:2 sync directory:1")
+	wantEqual(t, "syncs", x.called("")["sync the file system of"], 1)
+	wantEqual(t, "syncs of files", x.called("")["sync"], 0)
+	wantEqual(t, "listings", x.called("")["list"], 0)
+}
+
+// TestFlagCost: a flag of one message of a mailbox that stands still costs no
+// listing, whatever the flags of the message are.
+func TestFlagCost(t *testing.T) {
+	fx, x, items := settledBox(t, 300)
+	for ref, add := range map[mail.Ref]mail.Flag{"3.a": mail.Seen, "4.a": mail.Flagged, "5.a": mail.Answered, "1.new": mail.Seen} {
+		out := fx.do(plan.Op{Kind: plan.OpFlags, From: fx.at(mail.Inbox, ref), Add: mail.NewFlagSet(add), Has: items[ref].Flags})
+		wantEqual(t, string(ref), out[0].Result, plan.Done)
+		wantEqual(t, "its mark", out[0].Stat, items[ref].Stat)
+	}
+	out := fx.do(plan.Op{Kind: plan.OpDelete, From: fx.at(mail.Inbox, "8.a"), Has: items["8.a"].Flags, Stat: items["8.a"].Stat})
+	wantEqual(t, "deletion", out[0].Result, plan.Done)
+	wantEqual(t, "listings", x.called("")["list"], 0)
+	wantEqual(t, "syncs of directories", x.called("")["sync directory"], 6)
+
+	// One that somebody changed meanwhile is found by a listing.
+	fx.rename("INBOX/cur/6.a:2,", "INBOX/cur/6.a:2,R")
+	out = fx.do(plan.Op{Kind: plan.OpFlags, From: fx.at(mail.Inbox, "6.a"), Add: mail.NewFlagSet(mail.Seen)})
+	wantEqual(t, "changed meanwhile", out[0].Result, plan.Done)
+	after, _ := fx.scan(mail.Inbox)
+	for ref, want := range map[mail.Ref]string{"3.a": `\Seen`, "4.a": `\Seen \Flagged`, "5.a": `\Seen \Answered \Flagged`, "1.new": `\Seen`, "6.a": `\Seen \Answered`} {
+		if got := after[ref].Flags; !got.Equal(mail.ParseFlagSet(want)) {
+			t.Errorf("%s has %s, want %s", ref, got, want)
+		}
+	}
+	wantEqual(t, "messages", len(after), 300)
+}
