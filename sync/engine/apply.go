@@ -184,7 +184,7 @@ func (r *run) flag(ctx context.Context, p *plan.Plan) error {
 		ops := make([]plan.Op, len(list))
 		for i, o := range list {
 			row := r.rows[o.Row]
-			ops[i] = plan.Op{Tag: i, Kind: plan.OpFlags, From: o.At, Add: o.Add, Remove: o.Remove, Expect: row.Ident[s]}
+			ops[i] = plan.Op{Tag: i, Kind: plan.OpFlags, From: o.At, Add: o.Add, Remove: o.Remove, Expect: row.Ident[s], Has: row.Flags[s]}
 		}
 		err := r.do(ctx, s, ops, func(out []plan.Outcome) error { return r.flagged(ctx, list, out) }, func(i int) []plan.Ref { return list[i].Settle })
 		if err != nil {
@@ -358,7 +358,7 @@ func (r *run) moveChunk(ctx context.Context, s plan.Side, list []plan.Move) erro
 	intents := make([]plan.Intent, len(list))
 	for i, m := range list {
 		row := r.rows[m.Row]
-		ops[i] = plan.Op{Tag: i, Kind: plan.OpMove, From: m.From, To: m.To, Expect: row.Ident[s]}
+		ops[i] = plan.Op{Tag: i, Kind: plan.OpMove, From: m.From, To: m.To, Expect: row.Ident[s], Has: row.Flags[s]}
 		if s == plan.Local {
 			ops[i].Stat = row.Stat
 		}

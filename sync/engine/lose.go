@@ -229,7 +229,7 @@ func (r *run) loseChunk(ctx context.Context, losses []plan.Loss) error {
 	ops := make([]plan.Op, len(kept))
 	for i, l := range kept {
 		row := r.rows[l.Row]
-		ops[i] = plan.Op{Tag: i, Kind: plan.OpDelete, From: l.At, Expect: row.Ident[s]}
+		ops[i] = plan.Op{Tag: i, Kind: plan.OpDelete, From: l.At, Expect: row.Ident[s], Has: row.Flags[s]}
 		if s == plan.Local {
 			ops[i].Stat = row.Stat
 		}
