@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	goimap "github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
+
 	"github.com/godwit-mail/godwit/imap"
 	"github.com/godwit-mail/godwit/imap/imaptest"
 	"github.com/godwit-mail/godwit/mail"
@@ -34,7 +37,7 @@ type purse struct {
 
 // spent is what a run cost on the wire, login included.
 type spent struct {
-	commands []string // by name and first argument, as sent
+	commands []string // as sent
 	imap.Stats
 }
 
@@ -95,71 +98,141 @@ func (s spent) counts() string {
 	return strings.Join(list, ", ")
 }
 
-// costs fails unless a run costs exactly these commands and round trips (the
-// greeting is one; TCP and TLS come on top), and at most so many bytes.
-func (p *purse) costs(what string, s spent, commands string, trips int, bytes int64) {
+// costs fails unless a run costs exactly the commands and round trips of a
+// budget (the greeting is one; TCP and TLS come on top), and no more bytes.
+func (p *purse) costs(b budget, what string, s spent, x extra) {
 	p.Helper()
+	want := strings.Split(b.always, ", ")
+	if x.commands != "" {
+		want = append(want, strings.Split(x.commands, ", ")...)
+	}
+	slices.Sort(want)
+	commands, trips, bytes := strings.Join(want, ", "), b.trips+x.trips, b.bytes+x.bytes
 	if s.counts() != commands || s.RoundTrips != trips || s.Read+s.Written > bytes {
 		p.Errorf("%s: %d round trips, want %d; %d bytes, want at most %d; commands %s, want %s\n%s",
 			what, s.RoundTrips, trips, s.Read+s.Written, bytes, s.counts(), commands, strings.Join(s.commands, "\n"))
 	}
 }
 
-// kinds are servers that make the same work cost more or less.
-var kinds = map[string][]imaptest.Option{
-	"full": nil,
-	"without CONDSTORE": {imaptest.Capabilities("IMAP4rev1", "SASL-IR", "LITERAL+", "ENABLE", "NAMESPACE", "UIDPLUS", "LIST-EXTENDED",
-		"LIST-STATUS", "ESEARCH", "UNSELECT", "MOVE", "SPECIAL-USE")},
-	"without LIST-STATUS": {imaptest.Capabilities("IMAP4rev1", "SASL-IR", "LITERAL+", "ENABLE", "NAMESPACE", "UIDPLUS", "LIST-EXTENDED",
-		"CONDSTORE", "QRESYNC", "ESEARCH", "UNSELECT", "MOVE", "SPECIAL-USE")},
-	"bare, with a prefix": {imaptest.Bare(), imaptest.Prefix("INBOX."), imaptest.Separator(".")},
-}
-
-// fill makes boxes mailboxes beside INBOX, with one message each, and INBOX
-// with n, and synchronises until nothing is left to do.
-func (p *purse) fill(boxes, n int, prefix string) {
+// deliver adds a message to INBOX on the server.
+func (p *purse) deliver(c *imapclient.Client, body string) {
 	p.Helper()
-	c := p.server.Client("ann")
-	for i := range boxes {
-		if err := c.Create(fmt.Sprintf("%sbox%03d", prefix, i), nil).Wait(); err != nil {
-			p.Fatal(err)
-		}
+	cmd := c.Append("INBOX", int64(len(body)), nil)
+	if _, err := cmd.Write([]byte(body)); err != nil || cmd.Close() != nil {
+		p.Fatal("APPEND failed")
 	}
-	for i := range n {
-		body := message(i)
-		cmd := c.Append("INBOX", int64(len(body)), nil)
-		if _, err := cmd.Write([]byte(body)); err != nil || cmd.Close() != nil {
-			p.Fatal("APPEND failed")
-		}
-		if _, err := cmd.Wait(); err != nil {
-			p.Fatal(err)
-		}
+	if _, err := cmd.Wait(); err != nil {
+		p.Fatal(err)
 	}
-	p.run()
-	p.run()
 }
 
-// TestNothingChanged asserts what a run costs in which nothing changed.
-func TestNothingChanged(t *testing.T) {
-	const boxes, messages = 30, 20
-	for name, want := range map[string]struct {
-		prefix   string
-		commands string
-		trips    int
-		bytes    int64
-	}{
-		"full":                {"", "AUTHENTICATE 1, ENABLE 1, LIST 1, NAMESPACE 1", 3, 6000},
-		"without LIST-STATUS": {"", "AUTHENTICATE 1, ENABLE 1, LIST 1, NAMESPACE 1, STATUS 31", 3, 12000},
-	} {
+// flagged sets a flag on messages 1 to n of INBOX on the server.
+func (p *purse) flagged(c *imapclient.Client, n int) {
+	p.Helper()
+	if _, err := c.Select("INBOX", nil).Wait(); err != nil {
+		p.Fatal(err)
+	}
+	var set goimap.UIDSet
+	set.AddRange(1, goimap.UID(n))
+	if err := c.Store(set, &goimap.StoreFlags{Op: goimap.StoreFlagsAdd, Silent: true, Flags: []goimap.Flag{goimap.FlagFlagged}}, nil).Close(); err != nil {
+		p.Fatal(err)
+	}
+}
+
+// A budget is what runs cost on one kind of server with 21 mailboxes, of
+// which INBOX holds 220 messages: the login and the survey, which every run
+// needs, with their round trips and bytes, and what comes on top.
+type budget struct {
+	options []imaptest.Option
+	prefix  string
+	always  string
+	trips   int
+	bytes   int64
+	same    extra // nothing changed
+	one     extra // one new message
+	flags   extra // the flags of 200 messages changed
+	pull    extra // all of it is new
+}
+
+// extra is what a run costs beyond the login and the survey.
+type extra struct {
+	commands string
+	trips    int
+	bytes    int64
+}
+
+var budgets = map[string]budget{
+	"full": {
+		always: "AUTHENTICATE 1, ENABLE 1, LIST 1, NAMESPACE 1", trips: 3, bytes: 4000,
+		one:   extra{"EXAMINE 1, UID FETCH 2", 2, 1000},
+		flags: extra{"EXAMINE 1", 1, 12_000},
+		pull:  extra{"EXAMINE 1, UID FETCH 2", 2, 70_000},
+	},
+	"without CONDSTORE": {
+		options: []imaptest.Option{imaptest.Capabilities("IMAP4rev1", "SASL-IR", "LITERAL+", "ENABLE", "NAMESPACE", "UIDPLUS",
+			"LIST-EXTENDED", "LIST-STATUS", "ESEARCH", "UNSELECT", "MOVE", "SPECIAL-USE")},
+		always: "AUTHENTICATE 1, LIST 1, NAMESPACE 1", trips: 3, bytes: 4000,
+		same:  extra{"EXAMINE 1, UID FETCH 1", 1, 10_000},
+		one:   extra{"EXAMINE 1, UID FETCH 3", 2, 11_000},
+		flags: extra{"EXAMINE 1, UID FETCH 1", 1, 12_000},
+		pull:  extra{"EXAMINE 1, UID FETCH 2", 2, 70_000},
+	},
+	"without LIST-STATUS": {
+		options: []imaptest.Option{imaptest.Capabilities("IMAP4rev1", "SASL-IR", "LITERAL+", "ENABLE", "NAMESPACE", "UIDPLUS",
+			"LIST-EXTENDED", "CONDSTORE", "QRESYNC", "ESEARCH", "UNSELECT", "MOVE", "SPECIAL-USE")},
+		always: "AUTHENTICATE 1, ENABLE 1, LIST 1, NAMESPACE 1, STATUS 21", trips: 3, bytes: 6000,
+		one:   extra{"EXAMINE 1, UID FETCH 2", 2, 1000},
+		flags: extra{"EXAMINE 1", 1, 12_000},
+		pull:  extra{"EXAMINE 1, UID FETCH 2", 3, 70_000}, // the mailboxes were not known
+	},
+	"bare, with a prefix": {
+		options: []imaptest.Option{imaptest.Bare(), imaptest.Prefix("INBOX."), imaptest.Separator(".")}, prefix: "INBOX.",
+		always: "LIST 1, LOGIN 1, STATUS 21", trips: 3, bytes: 6000,
+		same:  extra{"EXAMINE 1, UID FETCH 1", 1, 10_000},
+		one:   extra{"EXAMINE 1, UID FETCH 3", 2, 11_000},
+		flags: extra{"EXAMINE 1, UID FETCH 1", 1, 12_000},
+		pull:  extra{"EXAMINE 1, UID FETCH 2", 3, 70_000},
+	},
+}
+
+// TestBudgets asserts what runs cost in commands, round trips and bytes.
+func TestBudgets(t *testing.T) {
+	for name, b := range budgets {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := newPurse(t, kinds[name]...)
-			p.fill(boxes, messages, want.prefix)
-			writes := p.index.Writes()
-			s := p.run()
-			p.costs(name, s, want.commands, want.trips, want.bytes)
-			if p.index.Writes() != writes {
-				t.Error("the index was written to")
+			p := newPurse(t, b.options...)
+			c := p.server.Client("ann")
+			for i := range 20 {
+				if err := c.Create(fmt.Sprintf("%sbox%03d", b.prefix, i), nil).Wait(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for i := range 220 {
+				p.deliver(c, message(i))
+			}
+			p.run()
+			// The run after a change notes where the Maildir stands then; on the
+			// wire it is as cheap as the one that follows.
+			unchanged := func(after string) {
+				t.Helper()
+				p.costs(b, "nothing changed, "+after, p.run(), b.same)
+				writes := p.index.Writes()
+				p.costs(b, "nothing changed, further "+after, p.run(), b.same)
+				if p.index.Writes() != writes {
+					t.Errorf("nothing changed, %s: the index was written to", after)
+				}
+			}
+			unchanged("after the first pull")
+			p.deliver(c, message(1000))
+			p.costs(b, "one new message", p.run(), b.one)
+			unchanged("after one new message")
+			p.flagged(c, 200)
+			p.costs(b, "flags of 200 messages", p.run(), b.flags)
+			unchanged("after flags")
+			fresh := &purse{T: t, server: p.server, local: sidetest.NewMemory(sidetest.Maildir), index: sidetest.NewMemoryIndex(), now: p.now}
+			fresh.costs(b, "first pull", fresh.run(), b.pull)
+			if d := sidetest.Compare(p.local.Snapshot(), fresh.local.Snapshot()); d != "" {
+				t.Errorf("the Maildirs differ:\n%s", d)
 			}
 		})
 	}
@@ -170,7 +243,11 @@ func TestNothingChanged(t *testing.T) {
 func TestCompressedRuns(t *testing.T) {
 	p := newPurse(t)
 	p.change = func(o *imap.Options) { o.Compress = true }
-	p.fill(30, 50, "")
+	c := p.server.Client("ann")
+	for i := range 50 {
+		p.deliver(c, message(i))
+	}
+	p.run()
 	for i := range 50 {
 		p.local.Deliver("INBOX", message(1000+i), mail.NewFlagSet(mail.Seen), p.now)
 	}
@@ -179,7 +256,8 @@ func TestCompressedRuns(t *testing.T) {
 		t.Errorf("of %d bytes %d were sent", pushed.PlainWritten, pushed.Written)
 	}
 	p.run()
-	p.costs("nothing changed", p.run(), "AUTHENTICATE 1, COMPRESS 1, ENABLE 1, LIST 1, NAMESPACE 1", 4, 2500)
+	more := budget{always: "AUTHENTICATE 1, COMPRESS 1, ENABLE 1, LIST 1, NAMESPACE 1", trips: 4, bytes: 1500}
+	p.costs(more, "nothing changed", p.run(), extra{})
 	other := &purse{T: t, server: p.server, local: sidetest.NewMemory(sidetest.Maildir), index: sidetest.NewMemoryIndex(), now: p.now, change: p.change}
 	pulled := other.run()
 	if pulled.Read > pulled.PlainRead/2 {
