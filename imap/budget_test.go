@@ -199,7 +199,6 @@ var budgets = map[string]budget{
 func TestBudgets(t *testing.T) {
 	for name, b := range budgets {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			p := newPurse(t, b.options...)
 			c := p.server.Client("ann")
 			for i := range 20 {
