@@ -20,10 +20,12 @@ func (a *Account) Confirm(ctx context.Context, gone []plan.Gone) (sure, outside 
 	if len(gone) == 0 {
 		return nil, nil, nil
 	}
-	var came *table
+	var came strangers
 	err = a.retry(ctx, func(s *session) error {
-		var err error
-		came, err = a.strangers(s)
+		t, err := a.strangers(s)
+		if err == nil {
+			came = newStrangers(t)
+		}
 		return err
 	})
 	if err != nil {
@@ -54,27 +56,6 @@ func (a *Account) Confirm(ctx context.Context, gone []plan.Gone) (sure, outside 
 		}
 	}
 	return sure, nil, faults
-}
-
-// mayHold tells whether one of the rows could be the message id. Sizes are
-// compared only where nothing better is known: servers estimate them.
-func (t *table) mayHold(id *mail.Identity) bool {
-	for i := range t.rows {
-		r := &t.rows[i]
-		switch {
-		case id.GlobalID != "" && r.gid != "":
-			if id.GlobalID == r.gid {
-				return true
-			}
-		case r.have&haveHeader != 0 && !id.Light.IsZero():
-			if id.Light == r.ident.Light {
-				return true
-			}
-		case id.Size <= 0 || r.have&haveSize == 0 || r.identity().Size == id.Size:
-			return true
-		}
-	}
-	return false
 }
 
 // strangers gives what has come to the account since it was surveyed and
@@ -175,8 +156,10 @@ func (a *Account) absent(ctx context.Context, box mail.BoxID, refs []mail.Ref) (
 	if err != nil {
 		return nil, refusal(mail.GradeMailbox, err)
 	}
+	slices.Sort(there)
 	return slices.DeleteFunc(slices.Clone(refs), func(ref mail.Ref) bool {
 		uid, err := parseUID(ref)
-		return err != nil || slices.Contains(there, uid)
+		_, found := slices.BinarySearch(there, uid)
+		return err != nil || found
 	}), nil
 }

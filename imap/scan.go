@@ -237,17 +237,16 @@ func (l *look) compare() (*wish, error) {
 	if !ok {
 		return nil, mail.NewFault(mail.GradeMailbox, mail.ClassServer, fmt.Errorf("the server names more messages than there are"), "")
 	}
-	there, untold := map[uint32]bool{}, false
-	for _, uid := range uids {
-		there[uid] = true
-		untold = untold || uid >= l.was.next && !l.rows.has(uid)
-	}
+	untold := slices.ContainsFunc(uids, func(uid uint32) bool { return uid >= l.was.next && !l.rows.has(uid) })
 	if untold && l.still() {
 		// They were there when the changes were asked for: that answer was not
 		// whole, and may lack changed flags as well.
 		return l.more(func(w *wish) { w.extent, w.search = all, false }), nil
 	}
-	l.rows.list = slices.DeleteFunc(l.rows.list, func(r sighting) bool { return !there[r.uid] })
+	l.rows.list = slices.DeleteFunc(l.rows.list, func(r sighting) bool {
+		_, there := slices.BinarySearch(uids, r.uid)
+		return !there
+	})
 	l.full, l.listed = true, uids
 	l.complete = !untold && uint32(len(uids)) == l.exists() && l.still()
 	return nil, nil

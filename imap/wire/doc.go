@@ -31,7 +31,10 @@
 // no answer yet commands may be sent about the mailbox that it selects: no
 // response before that answer is taken for one to them.
 //
-// Bodies that are many or large go past the library: see Divert.
+// Bodies that are many or large go past the library: see Divert. Commands that
+// the library does not know, or cannot send ahead of others, go beside it: see
+// Call. Nothing of the library may be in flight then that the answers could be
+// about as well.
 //
 // An INTERNALDATE that is missing its sense (NIL, or no date) is handed on as
 // BadDate. A FETCH response without a usable body for a message whose body
