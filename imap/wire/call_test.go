@@ -48,7 +48,7 @@ const opened = "* 3 EXISTS\r\n* OK [UIDVALIDITY 7] x\r\n* OK [UIDNEXT 4] x\r\n* 
 func TestCallsForTwoMailboxes(t *testing.T) {
 	s := boxScript(
 		opened+"{tag} OK [READ-ONLY] done\r\n",
-		"* 1 FETCH (UID 1 FLAGS (\\Seen))\r\n* 4 EXISTS\r\n* 1 FETCH (UID 2 FLAGS ())\r\n* 3 FETCH (FLAGS () UID 3)\r\n{tag} OK done\r\n",
+		"* 1 FETCH (UID 1 FLAGS (\\Seen))\r\n* 4 EXISTS\r\n* 1 FETCH (UID 2 FLAGS ())\r\n* 3 FETCH (FLAGS ($important $x) UID 3)\r\n{tag} OK done\r\n",
 		"* 9 FETCH (UID 9 FLAGS (\\Flagged))\r\n* OK [CLOSED] x\r\n* 2 EXISTS\r\n* OK [UIDVALIDITY 8] x\r\n{tag} OK done\r\n",
 		"* 1 FETCH (UID 1)\r\n* 1 FETCH (UID 1 RFC822.SIZE 5 INTERNALDATE \"01-Feb-2020 10:00:00 +0000\")\r\n* 1 FETCH (UID 1 FLAGS (\\Draft))\r\n* 2 FETCH (UID 2 FLAGS (\\Seen))\r\n{tag} OK done\r\n",
 	)
@@ -66,7 +66,7 @@ func TestCallsForTwoMailboxes(t *testing.T) {
 			t.Errorf("%s: %v", c.Command, err)
 		}
 	}
-	a.is(t, `1 (\Seen) - 0 `, "2 () - 0 ", "3 () - 0 ")
+	a.is(t, `1 (\Seen) - 0 `, "2 () - 0 ", "3 ($Important $x) - 0 ")
 	b.is(t, `1 (\Draft) 2020-02-01 5 `, `2 (\Seen) - 0 `)
 	answer, _ := conn.Wait(first)
 	if o := answer.Opened; o.Validity != 7 || o.Next != 4 || o.ModSeq != 9 || !o.ReadOnly || !slices.Equal(o.Permanent, []string{`\Seen`, `\*`}) {

@@ -144,7 +144,7 @@ func (k *cursor) flags() ([]string, error) {
 		switch w := k.word(); {
 		case len(w) > 0:
 			if s := string(w); isFlag(s) || s == `\*` {
-				out = append(out, s)
+				out = append(out, spelled(s))
 			}
 		case k.peek() == '"':
 			if err := k.passQuoted(); err != nil {
@@ -154,6 +154,21 @@ func (k *cursor) flags() ([]string, error) {
 			return nil, errMalformed
 		}
 	}
+}
+
+// spelled gives a keyword that has a registered name (RFC 9051, section 2.3.2)
+// in the spelling of the registry: there are servers that fold case, and
+// nobody else should see keywords change with them.
+func spelled(flag string) string {
+	if flag[0] != '$' {
+		return flag
+	}
+	for _, name := range [...]string{"$Forwarded", "$MDNSent", "$Junk", "$NotJunk", "$Phishing", "$Important"} {
+		if strings.EqualFold(flag, name) {
+			return name
+		}
+	}
+	return flag
 }
 
 // appendFlags writes a list of flags.
