@@ -30,7 +30,7 @@ func TestManyScansShareRoundTrips(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, kinds[name]...)
+			b := newBench(t, budgets[name].options...)
 			var names []mail.MailboxName
 			for i := range boxes {
 				names = append(names, mail.MailboxName(fmt.Sprintf("box%02d", i)))
