@@ -3,6 +3,7 @@ package imap
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/godwit-mail/godwit/mail"
 )
@@ -39,7 +40,7 @@ func (a *Account) newcomers(ctx context.Context, wire string, next uint32) (t *t
 // holds; 0 where there is none, or no telling which. Messages of equal
 // identity are taken in the order of their UIDs.
 func (a *Account) match(ctx context.Context, wire string, t *table, free func(uint32) bool, wants []mail.Identity) ([]uint32, error) {
-	m := &matching{t: t, free: free, wants: wants, got: make([]uint32, len(wants)), taken: map[uint32]bool{}}
+	m := newMatching(t, free, wants)
 	if doubtful := m.doubtful(); len(doubtful) > 0 {
 		err := a.identifyBodies(ctx, wire, doubtful, func(ref mail.Ref, id mail.Identity, err error) error {
 			if uid, e := parseUID(ref); e == nil && err == nil {
@@ -58,10 +59,53 @@ func (a *Account) match(ctx context.Context, wire string, t *table, free func(ui
 
 type matching struct {
 	t     *table
-	free  func(uint32) bool
 	wants []mail.Identity
 	got   []uint32
 	taken map[uint32]bool
+	// The places in t of the messages that are free, in order; all of them,
+	// by their light fields, and by their global identifier.
+	open     []int
+	byLight  map[mail.Digest][]int
+	byGlobal map[string][]int
+	// wanted are the places in wants, by light fields.
+	wanted map[mail.Digest][]int
+}
+
+func newMatching(t *table, free func(uint32) bool, wants []mail.Identity) *matching {
+	m := &matching{
+		t: t, wants: wants, got: make([]uint32, len(wants)), taken: map[uint32]bool{},
+		byLight: map[mail.Digest][]int{}, byGlobal: map[string][]int{}, wanted: map[mail.Digest][]int{},
+	}
+	for i := range t.rows {
+		r := &t.rows[i]
+		if !free(r.uid) {
+			continue
+		}
+		m.open = append(m.open, i)
+		m.byLight[r.ident.Light] = append(m.byLight[r.ident.Light], i)
+		if r.gid != "" {
+			m.byGlobal[r.gid] = append(m.byGlobal[r.gid], i)
+		}
+	}
+	for i := range wants {
+		m.wanted[wants[i].Light] = append(m.wanted[wants[i].Light], i)
+	}
+	return m
+}
+
+// near gives the places of free messages of which some may be alike to a
+// want, in order: those that are not among them are not.
+func (m *matching) near(w *mail.Identity) []int {
+	if w.Light.IsZero() {
+		return m.open
+	}
+	list := m.byLight[w.Light]
+	if other := m.byGlobal[w.GlobalID]; w.GlobalID != "" && len(other) > 0 {
+		list = slices.Concat(list, other)
+		slices.Sort(list)
+		list = slices.Compact(list)
+	}
+	return list
 }
 
 // alike: light fields and size agree, as far as they are known.
@@ -79,35 +123,34 @@ func alike(r *row, w *mail.Identity) bool {
 // doubtful lists the messages whose bodies must be compared: they are alike
 // to a want, and not the only one on both sides, or nothing but their size is.
 func (m *matching) doubtful() []uint32 {
-	var uids []uint32
-	for i := range m.t.rows {
-		r := &m.t.rows[i]
-		if !m.free(r.uid) {
+	wants, blind := make([]int, len(m.t.rows)), make([]bool, len(m.t.rows))
+	for j := range m.wants {
+		w := &m.wants[j]
+		if w.Body.IsZero() {
 			continue
 		}
-		wants, blind := 0, false
-		for j := range m.wants {
-			if w := &m.wants[j]; alike(r, w) && !w.Body.IsZero() {
-				wants++
-				blind = blind || w.Light.IsZero() || w.Light == mail.NoLightFields || m.count(w) > 1
+		near := m.near(w)
+		count := 0
+		for _, i := range near {
+			if alike(&m.t.rows[i], w) {
+				count++
+				wants[i]++
 			}
 		}
-		if wants > 1 || blind {
-			uids = append(uids, r.uid)
+		if !w.Light.IsZero() && w.Light != mail.NoLightFields && count <= 1 {
+			continue
+		}
+		for _, i := range near {
+			blind[i] = blind[i] || alike(&m.t.rows[i], w)
+		}
+	}
+	var uids []uint32
+	for _, i := range m.open {
+		if wants[i] > 1 || blind[i] {
+			uids = append(uids, m.t.rows[i].uid)
 		}
 	}
 	return uids
-}
-
-// count tells how many free messages are alike to a want.
-func (m *matching) count(w *mail.Identity) int {
-	n := 0
-	for i := range m.t.rows {
-		if r := &m.t.rows[i]; m.free(r.uid) && alike(r, w) {
-			n++
-		}
-	}
-	return n
 }
 
 // assign gives each want that has none yet a message that fits.
@@ -116,9 +159,9 @@ func (m *matching) assign(fits func(*row, *mail.Identity) bool) {
 		if m.got[i] != 0 {
 			continue
 		}
-		for j := range m.t.rows {
+		for _, j := range m.near(&m.wants[i]) {
 			r := &m.t.rows[j]
-			if m.free(r.uid) && !m.taken[r.uid] && fits(r, &m.wants[i]) {
+			if !m.taken[r.uid] && fits(r, &m.wants[i]) {
 				m.got[i], m.taken[r.uid] = r.uid, true
 				break
 			}
@@ -145,13 +188,13 @@ func (m *matching) rewritten(r *row, w *mail.Identity) bool {
 		return false
 	}
 	rows, wants := 0, 0
-	for i := range m.t.rows {
-		if o := &m.t.rows[i]; m.free(o.uid) && !m.taken[o.uid] && o.ident.Light == w.Light {
+	for _, i := range m.byLight[w.Light] {
+		if !m.taken[m.t.rows[i].uid] {
 			rows++
 		}
 	}
-	for i := range m.wants {
-		if m.got[i] == 0 && m.wants[i].Light == w.Light {
+	for _, i := range m.wanted[w.Light] {
+		if m.got[i] == 0 {
 			wants++
 		}
 	}
