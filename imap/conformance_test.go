@@ -17,8 +17,11 @@ import (
 	"github.com/godwit-mail/godwit/sync/sidetest"
 )
 
-// Account is a Writer.
-var _ engine.Writer = (*imap.Account)(nil)
+// Account is a Writer that sends ahead.
+var (
+	_ engine.Writer   = (*imap.Account)(nil)
+	_ engine.Expecter = (*imap.Account)(nil)
+)
 
 // optionsFor are those of a user of a private Dovecot.
 func optionsFor(s *imaptest.Server, user string) imap.Options {
