@@ -63,6 +63,11 @@ func (k *cursor) until(stops string) []byte {
 
 // quoted reads a quoted string whose opening quote is next.
 func (k *cursor) quoted() (string, error) {
+	if n := bytes.IndexAny(k.line[k.pos+1:], "\"\\"); n >= 0 && k.line[k.pos+1+n] == '"' {
+		text := k.line[k.pos+1 : k.pos+1+n]
+		k.pos += n + 2
+		return string(text), nil
+	}
 	var sb strings.Builder
 	for i := k.pos + 1; i < len(k.line); i++ {
 		switch b := k.line[i]; b {
