@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/godwit-mail/godwit/mail"
@@ -15,12 +16,22 @@ func (r *run) resolveIntents(ctx context.Context) error {
 		return indexFault(err)
 	}
 	bound := boundPlaces{}
+	var absent []plan.Intent
 	for _, in := range intents {
-		if err := r.resolve(ctx, in, bound); err != nil {
+		gone, err := r.resolve(ctx, in, bound)
+		if err != nil {
 			return err
 		}
+		if gone {
+			absent = append(absent, in)
+		}
+		if len(r.due.Done) >= chunkMessages {
+			if err := r.flush(ctx); err != nil {
+				return err
+			}
+		}
 	}
-	return nil
+	return r.expectLate(ctx, absent)
 }
 
 // boundPlaces are the rows bound in mailboxes that were asked about, each
@@ -44,26 +55,29 @@ func (b boundPlaces) in(ctx context.Context, r *run, s plan.Side, box mail.BoxID
 	return known, nil
 }
 
-func (r *run) resolve(ctx context.Context, in plan.Intent, bound boundPlaces) error {
+// resolve finds out about one intent. What it learns is due; that the effect
+// did not happen is for the caller to record.
+func (r *run) resolve(ctx context.Context, in plan.Intent, bound boundPlaces) (absent bool, err error) {
 	s := in.Side
 	rec := r.record(in.To)
 	if r.DryRun {
-		return nil
+		return false, nil
 	}
 	lost := rec == nil || rec.Dormant || !r.there[rec.ID][s] || r.reset[plan.SideBox{Side: s, Box: in.To}] ||
 		in.Epoch != "" && r.survey[s][rec.Side[s].Name].Epoch != "" && r.survey[s][rec.Side[s].Name].Epoch != in.Epoch
 	lost = lost || in.Kind == plan.IntentPut && r.renumbered(s.Other(), in.From.Box, in.FromEpoch)
 	if in.Kind == plan.IntentLate && !lost && r.Clock().Sub(in.At) < lateWindow {
 		r.late = append(r.late, in)
-		return nil
+		return false, nil
 	}
 	if lost || in.Kind != plan.IntentPut && in.Kind != plan.IntentMove {
 		// Whatever was there is matched by identity, as any other message.
-		return r.settle(ctx, &plan.Settlement{Done: []int64{in.ID}})
+		r.dueAlso(&plan.Settlement{Done: []int64{in.ID}})
+		return false, nil
 	}
 	known, err := bound.in(ctx, r, s, in.To)
 	if err != nil {
-		return err
+		return false, err
 	}
 	var found plan.Found                                // nothing known
 	if in.Kind != plan.IntentMove || r.Policy.Move[s] { // looking for a move may finish it
@@ -71,24 +85,25 @@ func (r *run) resolve(ctx context.Context, in plan.Intent, bound boundPlaces) er
 	}
 	if err != nil {
 		if ctx.Err() != nil || mail.GradeOf(err, mail.GradeMailbox) >= mail.GradeAccount {
-			return err
+			return false, err
 		}
 		r.fault(s, r.name(s, in.To), err, false)
 		found.State = plan.FoundUnknown
 	}
 	switch found.State {
 	case plan.FoundThere:
-		return r.bindFound(ctx, in, found, bound)
+		return false, r.bindFound(ctx, in, found, bound)
 	case plan.FoundAbsent:
-		return r.expectLate(ctx, in)
+		return true, nil
 	}
 	if r.Clock().Sub(in.At) > lateWindow {
 		// Several may be it, and looking longer will not tell. What is there is
 		// new mail like any other now, and joined by what it says.
-		return r.settle(ctx, &plan.Settlement{Done: []int64{in.ID}})
+		r.dueAlso(&plan.Settlement{Done: []int64{in.ID}})
+		return false, nil
 	}
 	r.holdIntent(in)
-	return nil
+	return false, nil
 }
 
 // renumbered tells whether a Ref of that epoch means nothing in a mailbox now.
@@ -140,6 +155,9 @@ func (r *run) bindFound(ctx context.Context, in plan.Intent, found plan.Found, b
 	s := in.Side
 	row := plan.Row{Date: in.Item.Date}
 	if in.Row > 0 {
+		if err := r.flush(ctx); err != nil { // what is due may be of that row
+			return err
+		}
 		rows, err := r.Index.Rows(ctx, []int64{in.Row})
 		if err != nil {
 			return indexFault(err)
@@ -188,16 +206,19 @@ func (r *run) bindFound(ctx context.Context, in plan.Intent, found plan.Found, b
 		row.Stat = found.Stat
 	}
 	row.State = plan.Paired
-	err := r.settle(ctx, &plan.Settlement{
+	r.dueAlso(&plan.Settlement{
 		Put: []*plan.Row{&row}, Done: []int64{in.ID},
 		Events: []plan.Event{{Verb: string(VerbCopied), Side: s, Mailbox: r.name(s, in.To), Ident: in.Item.Ident.Body, Text: "found after an interrupted run"}},
 	})
 	for _, side := range plan.Sides {
-		if known := bound[plan.SideBox{Side: side, Box: row.At[side].Box}]; known != nil && err == nil {
-			known[row.At[side].Ref] = row.ID
+		if known := bound[plan.SideBox{Side: side, Box: row.At[side].Box}]; known != nil {
+			known[row.At[side].Ref] = cmp.Or(row.ID, -1) // its number comes with the settlement
 		}
 	}
-	return err
+	if in.Row > 0 {
+		return r.flush(ctx)
+	}
+	return nil
 }
 
 // followed makes a row remember that the other side had moved its message, too,

@@ -25,19 +25,22 @@ type double struct {
 	ident  mail.Identity
 }
 
-// expectLate remembers, in place of an intent whose effect is not to be
-// found, that it may turn up late.
-func (r *run) expectLate(ctx context.Context, in plan.Intent) error {
-	if in.Side == plan.Remote && in.Kind == plan.IntentPut && !in.Item.Ident.Body.IsZero() {
-		late := in
-		late.ID, late.Kind, late.At = 0, plan.IntentLate, r.Clock()
-		list := []plan.Intent{late}
-		if err := r.begin(ctx, list); err != nil {
-			return err
+// expectLate remembers, in place of intents whose effect is not to be found,
+// that it may turn up late.
+func (r *run) expectLate(ctx context.Context, absent []plan.Intent) error {
+	var st plan.Settlement
+	for _, in := range absent {
+		st.Done = append(st.Done, in.ID)
+		if in.Side == plan.Remote && in.Kind == plan.IntentPut && !in.Item.Ident.Body.IsZero() {
+			in.ID, in.Kind, in.At = 0, plan.IntentLate, r.Clock()
+			st.Begin = append(st.Begin, in)
 		}
-		r.late = append(r.late, list[0])
 	}
-	return r.settle(ctx, &plan.Settlement{Done: []int64{in.ID}})
+	if err := r.settle(ctx, &st); err != nil {
+		return err
+	}
+	r.late = append(r.late, st.Begin...)
+	return nil
 }
 
 // findDoubles takes late copies out of what is new on the server.
