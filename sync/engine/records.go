@@ -163,7 +163,7 @@ func (r *run) unbindBox(ctx context.Context, rec *plan.BoxRecord, s plan.Side) e
 	}
 	var st plan.Settlement
 	for i := range rows {
-		row := rows[i]
+		row := &rows[i]
 		if row.At[s].Box != rec.ID || row.At[s].IsZero() {
 			continue
 		}
@@ -172,11 +172,18 @@ func (r *run) unbindBox(ctx context.Context, rec *plan.BoxRecord, s plan.Side) e
 			st.Drop = append(st.Drop, row.ID)
 			continue
 		}
-		st.Put = append(st.Put, &row)
-		r.unbind = append(r.unbind, row)
+		st.Put = append(st.Put, row)
+		r.unbind = append(r.unbind, *row)
 	}
 	if r.DryRun || len(st.Put)+len(st.Drop) == 0 {
 		return nil
+	}
+	// The mailbox keeps its epoch until the last row is out: a run that dies
+	// before is followed by one that begins again.
+	for ; len(st.Put) > 2*chunkMessages; st.Put = st.Put[2*chunkMessages:] {
+		if err := r.settle(ctx, &plan.Settlement{Put: st.Put[:2*chunkMessages]}); err != nil {
+			return err
+		}
 	}
 	h := r.toStore(*rec)
 	h.Side[s].Cursor, h.Side[s].Epoch, h.Side[s].Next = "", "", 0
