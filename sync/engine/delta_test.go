@@ -2,7 +2,10 @@ package engine_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/godwit-mail/godwit/mail"
@@ -157,5 +160,69 @@ func TestFewTransactions(t *testing.T) {
 			}
 			w.agree(t)
 		})
+	}
+}
+
+// dyingIndex fails from one settlement on.
+type dyingIndex struct {
+	*sidetest.MemoryIndex
+	left int // settlements that succeed
+}
+
+func (x *dyingIndex) Settle(ctx context.Context, s *plan.Settlement) error {
+	if x.left--; x.left < 0 {
+		return errors.New("the disk is full")
+	}
+	return x.MemoryIndex.Settle(ctx, s)
+}
+
+// TestANewEpochIsTakenInSteps: rows are unbound in several transactions, and a
+// run that dies between them leaves nothing behind that means something else.
+func TestANewEpochIsTakenInSteps(t *testing.T) {
+	full := newWorld()
+	full.fill(t, "INBOX", 0, 4100)
+	full.agree(t)
+	for left := range 4 {
+		w := &world{local: full.local.Clone(), remote: full.remote.Clone(), index: full.index.Clone(), now: full.now, opts: full.opts, kept: &keeper{}}
+		w.remote.ResetEpoch("INBOX")
+		_, err := w.try(func(o *engine.Options) { o.Index = &dyingIndex{w.index, left} })
+		if err == nil {
+			t.Fatalf("the index failed at settlement %d, and the run did not", left)
+		}
+		w.run(t)
+		w.agree(t)
+		if n := len(w.index.AllRows()); n != 4100 {
+			t.Fatalf("%d rows after a reset that died at settlement %d", n, left)
+		}
+	}
+}
+
+// TestManyIntentsAreResolvedTogether: what a run left behind that died costs
+// no wait for the disk a message.
+func TestManyIntentsAreResolvedTogether(t *testing.T) {
+	w := newWorld()
+	w.fill(t, "INBOX", 0, 3)
+	w.agree(t)
+	box, _ := w.index.Boxes(t.Context())
+	var intents []plan.Intent
+	for n := range 50 {
+		id, err := mail.Identify(strings.NewReader(letter(500 + n)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		intents = append(intents, plan.Intent{Kind: plan.IntentPut, Side: plan.Remote, To: box[0].ID, Epoch: box[0].Side[plan.Remote].Epoch, Next: 100,
+			From: plan.Place{Box: box[0].ID, Ref: mail.Ref(fmt.Sprint("k", 900+n))}, Item: mail.Item{Ident: id}, At: w.now})
+	}
+	if err := w.index.Begin(t.Context(), intents); err != nil {
+		t.Fatal(err)
+	}
+	before := w.index.Writes()
+	w.run(t)
+	if n := w.index.Writes() - before; n > 2 {
+		t.Errorf("%d transactions for 50 copies that never arrived", n)
+	}
+	late, _ := w.index.Intents(t.Context())
+	if len(late) != 50 || late[0].Kind != plan.IntentLate {
+		t.Errorf("%d are remembered: %v", len(late), late)
 	}
 }
