@@ -72,10 +72,10 @@ func TestFetchAnswers(t *testing.T) {
 		{name: "lost", ask: scanItems, raw: "* 1 FETCH (UID 1 FLAGS (\r\n", fails: true},
 		{name: "no UID", ask: allFlags, raw: "* 1 FETCH (FLAGS (a))\r\n* 1 FETCH (UID 0 FLAGS (a)\r\n", fails: true},
 	} {
-		t.Run(row.name, func(t *testing.T) {
+		check := func(t *testing.T, fetch func(*imapclient.Client, *wire.Conn) ([]string, error)) {
 			s := &imaptest.Script{Answers: map[string]string{"UID FETCH": row.raw + "{tag} OK done\r\n"}}
 			client, conn := connect(t, s, wire.Options{})
-			msgs, err := collect(client.Fetch(uids(1, 9), row.ask))
+			msgs, err := fetch(client, conn)
 			if row.fails != (err != nil) {
 				t.Fatalf("FETCH: %v (%v)", err, conn.Err())
 			}
@@ -86,7 +86,21 @@ func TestFetchAnswers(t *testing.T) {
 				t.Errorf("without a body: %v, want %v", no, row.noBody)
 			}
 			survives(t, client, conn)
+		}
+		t.Run(row.name, func(t *testing.T) {
+			check(t, func(client *imapclient.Client, _ *wire.Conn) ([]string, error) {
+				return collect(client.Fetch(uids(1, 9), row.ask))
+			})
 		})
+		if row.ask == wholeBody {
+			t.Run(row.name+", diverted", func(t *testing.T) {
+				check(t, func(client *imapclient.Client, conn *wire.Conn) ([]string, error) {
+					to := divert(conn)
+					err := client.Fetch(uids(1, 9), row.ask).Close()
+					return to.told, err
+				})
+			})
+		}
 	}
 }
 
