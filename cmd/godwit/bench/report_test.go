@@ -37,10 +37,13 @@ func ratio(a, b time.Duration) float64 {
 	return float64(a) / float64(b)
 }
 
+// times is a ratio, in print.
+func times(a, b time.Duration) string { return fmt.Sprintf("%.2f×", ratio(a, b)) }
+
 // report is the whole as Markdown.
 func (b *bench) report() string {
 	columns := []string{"godwit", "mbsync", "mbsync, no COMPRESS", "OfflineIMAP", rawName}
-	times := [][]string{append([]string{"work"}, append(columns, "faster", "target")...)}
+	table := [][]string{append([]string{"work"}, append(columns, "faster", "fastest runs", "CPU", "target")...)}
 	costs := [][]string{{"work", "tool", "wall: fastest–slowest", "CPU", "peak memory", "sent", "received", "connections", "turns", "commands"}}
 	for _, r := range b.rows {
 		if len(r.got) == 0 {
@@ -50,25 +53,26 @@ func (b *bench) report() string {
 		for _, c := range columns {
 			line = append(line, short(r.of(c).wall()))
 		}
-		faster := "–"
-		if best := r.better(); best != nil {
-			faster = fmt.Sprintf("%.2f×", ratio(best.wall(), r.of("godwit").wall()))
+		faster, fastest, cpu := "–", "–", "–"
+		if best, us := r.better(), r.of("godwit"); best != nil && len(us.runs) > 0 {
+			faster = times(best.wall(), us.wall())
+			fastest = times(best.least(), us.least())
+			cpu = times(best.cpu(), us.cpu())
 		}
-		times = append(times, append(line, faster, b.verdict(r)))
+		table = append(table, append(line, faster, fastest, cpu, b.verdict(r)))
 		for _, c := range columns {
 			if s := r.of(c); len(s.runs) > 0 {
 				costs = append(costs, s.cost(r.what))
 			}
 		}
 	}
-	return "\n" + b.environment() + "\n" + markdown(times) + "\n" + markdown(costs)
+	return "\n" + b.environment() + "\n" + markdown(table) + "\n" + markdown(costs)
 }
 
 // cost is what the runs of a tool cost.
 func (s *samples) cost(what string) []string {
-	least := slices.MinFunc(s.runs, func(a, b usage) int { return int(a.wall - b.wall) })
 	most := slices.MaxFunc(s.runs, func(a, b usage) int { return int(a.wall - b.wall) })
-	out := []string{what, s.tool, short(least.wall) + "–" + short(most.wall), short(s.cpu()), size(s.peak())}
+	out := []string{what, s.tool, short(s.least()) + "–" + short(most.wall), short(s.cpu()), size(s.peak())}
 	if s.wire == nil {
 		return append(out, "", "", "", "", "")
 	}

@@ -117,6 +117,11 @@ func (s *samples) cpu() time.Duration {
 	return median(s.runs, func(u usage) time.Duration { return u.cpu })
 }
 
+// least is the fastest run: what the others took longer, the machine took.
+func (s *samples) least() time.Duration {
+	return slices.MinFunc(s.runs, func(a, b usage) int { return int(a.wall - b.wall) }).wall
+}
+
 // peak is the most memory of any run.
 func (s *samples) peak() (most int64) {
 	for _, u := range s.runs {
@@ -125,7 +130,7 @@ func (s *samples) peak() (most int64) {
 	return most
 }
 
-// better is the mbsync that was faster, nil if none ran.
+// better is the mbsync whose median is the lower, nil if none ran.
 func (r *row) better() *samples {
 	var best *samples
 	for _, s := range r.got {

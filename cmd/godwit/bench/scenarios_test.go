@@ -27,7 +27,7 @@ func (b *bench) pulls() {
 			raw: func() (usage, error) { return rawPipe(server, "pull", tls) }})
 	})
 	each("pull/nofsync", func(name string, tls bool) {
-		b.measure(task{row: name, site: fresh, check: check, tls: tls, nosync: true})
+		b.measure(task{row: name, site: fresh, check: check, tls: tls, nosync: true, silent: true})
 	})
 }
 
