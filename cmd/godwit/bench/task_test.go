@@ -157,10 +157,14 @@ func (b *bench) timed(k task, into *samples, s *site, _ int) error {
 		defer func() { s.port = 0; r.close() }()
 	}
 	u, err := s.run()
-	if err == nil {
-		into.runs = append(into.runs, u)
+	if err != nil {
+		return err
 	}
-	return err
+	into.runs = append(into.runs, u)
+	if u.wall > time.Second { // somebody may be waiting
+		b.t.Logf("%s: %s", s.tool.name, short(u.wall))
+	}
+	return nil
 }
 
 // counted is a run through a relay that counts.
