@@ -20,6 +20,11 @@ func (b *bench) environment() string {
 	say("date", "%s, took %s", b.began.Format("2006-01-02"), time.Since(b.began).Round(time.Second))
 	say("machine", "%d cores (%s), %s", runtime.NumCPU(), processor(), printed("uname", "-sr"))
 	say("file system", "%s; a file of 4 kB written and made durable by fdatasync: median %s", fileSystem(b.dir), short(b.latency()))
+	for _, r := range b.rows {
+		if told := r.of("godwit").durable; told != "" {
+			say("in row "+r.name, "%s", told)
+		}
+	}
 	say("godwit", "%s, %s", printed("git", "describe", "--always", "--dirty"), runtime.Version())
 	say("against", "Dovecot %s; %s; OfflineIMAP %s", printed("dovecot", "--version"), printed(mbsyncBinary(), "--version"), printed("offlineimap", "--version"))
 	say("link", "loopback; with a round trip: a relay that delays each direction by half of it, and the connection's set-up by one, with no limit of bandwidth")

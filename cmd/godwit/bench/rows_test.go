@@ -31,6 +31,8 @@ type samples struct {
 	runs   []usage
 	wire   *wire // of a run of its own
 	failed error
+	// durable is what godwit told of how it made mail durable.
+	durable string
 }
 
 const rawName = "raw pipe"

@@ -170,12 +170,26 @@ func (b *bench) timed(k task, into *samples, s *site, _ int) error {
 // counted is a run through a relay that counts.
 func (b *bench) counted(_ task, into *samples, s *site, _ int) error {
 	r := newRelay(b.t, s.server.Host, s.own(), 0)
-	s.port = r.port()
+	s.port, s.talks = r.port(), true
 	_, err := s.run()
-	s.port = 0
+	s.port, s.talks = 0, false
 	w := r.close()
 	into.wire = &w
+	if err == nil && s.tool.name == "godwit" {
+		into.durable, err = s.durable()
+	}
 	return err
+}
+
+// durable is what godwit told of how it made mail durable, "" if it did not.
+func (s *site) durable() (string, error) {
+	said, err := os.ReadFile(s.path("output"))
+	for line := range strings.Lines(string(said)) {
+		if strings.Contains(line, "made durable") {
+			return strings.TrimSpace(line), nil
+		}
+	}
+	return "", err
 }
 
 // profiled is a run of which godwit leaves profiles.
@@ -184,12 +198,25 @@ func (b *bench) profiled(k task, _ *samples, s *site, round int) error {
 	if err != nil {
 		return err
 	}
-	if s.tool.name == "godwit" {
-		s.log = filepath.Join(dir, strings.ReplaceAll(k.row, "/", "-"))
+	if s.tool.name != "godwit" {
+		_, err = s.run()
+		return err
 	}
-	_, err = s.run()
+	runs := 1
+	if k.repeat > 1 {
+		runs = 20 // a short run has few samples; pprof adds them up
+	}
+	for i := range runs {
+		s.log = filepath.Join(dir, fmt.Sprintf("%s.%02d", strings.ReplaceAll(k.row, "/", "-"), i))
+		if k.repeat > 1 && k.begin != nil {
+			k.begin(round)
+		}
+		if _, err := s.run(); err != nil {
+			return err
+		}
+	}
 	s.log = ""
-	return err
+	return nil
 }
 
 // own is the server's own port for the site.

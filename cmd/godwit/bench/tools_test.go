@@ -30,6 +30,7 @@ type site struct {
 	port   int    // of a relay; 0: the server's own
 	failed error  // the tool cannot go on here
 	log    string // where godwit leaves profiles, if anywhere
+	talks  bool   // godwit is to tell more
 }
 
 func (s *site) path(name string) string { return filepath.Join(s.dir, name) }
@@ -88,7 +89,13 @@ fsync = %t
 delete_guard = "off"
 `, s.path("state"), s.reached(), mode, s.user, imaptest.Password, s.path("Mail"), s.fsync))
 		},
-		command: func(s *site) []string { return []string{binary, "-q", "--config", s.path("config.toml"), "sync"} },
+		command: func(s *site) []string {
+			loud := "-q"
+			if s.talks {
+				loud = "-v"
+			}
+			return []string{binary, loud, "--config", s.path("config.toml"), "sync"}
+		},
 	}
 }
 
