@@ -17,7 +17,8 @@ type batch struct {
 	s      *session
 	box    mail.BoxID
 	placed []plan.Placed
-	staged []*message // what Commit will store, by the index of placed; nil for none
+	staged []*message        // what Commit will store, by the index of placed; nil for none
+	echoes map[*message]bool // to be read back
 	over   bool
 }
 
@@ -34,7 +35,7 @@ func (s *session) Put(ctx context.Context, id mail.BoxID) (engine.Batch, error) 
 	if b.rights.NoInsert {
 		return nil, mail.NewFault(mail.GradeMailbox, mail.ClassServer, fmt.Errorf("%s does not take messages", b.name), "")
 	}
-	return &batch{s: s, box: id}, nil
+	return &batch{s: s, box: id, echoes: map[*message]bool{}}, nil
 }
 
 func (b *batch) Add(ctx context.Context, in plan.Incoming) error {
@@ -57,7 +58,11 @@ func (b *batch) Add(ctx context.Context, in plan.Incoming) error {
 			return nil
 		}
 	}
+	echo := in.Echo != nil && in.Echo()
 	msg, placed := b.prepare(in, raw)
+	if echo && b.s.m.kind == Server && b.s.m.Traits.UIDPlus { // others leave it to Identify
+		b.echoes[msg] = true
+	}
 	b.note(placed, msg)
 	if b.s.m.kind == Server && b.s.m.Traits.SendsAtOnce {
 		b.store(len(b.placed) - 1)
@@ -124,6 +129,7 @@ func (b *batch) store(i int) {
 		return
 	}
 	m.effects++
+	echo := b.echoes[msg]
 	if old := m.double(box, msg); old != nil {
 		msg = old
 	} else {
@@ -133,6 +139,10 @@ func (b *batch) store(i int) {
 	placed.Epoch = box.epoch
 	placed.Flags = msg.flags
 	placed.Stat = m.item(msg).Stat
+	if echo {
+		placed.Stored = msg.text.ident
+		m.bodies++
+	}
 	if m.kind == Maildir || m.Traits.UIDPlus || m.Traits.Looks {
 		placed.Ref = msg.ref
 	} else {

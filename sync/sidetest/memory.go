@@ -212,7 +212,7 @@ func (m *Memory) Effects() int {
 }
 
 // Bodies is the number of messages whose whole bytes were read through Sides,
-// by Fetch or by Identify.
+// by Fetch, by Identify, or as an Echo.
 func (m *Memory) Bodies() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()

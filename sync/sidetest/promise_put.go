@@ -75,6 +75,9 @@ var putPromises = []promise{
 			}
 		}
 	}},
+	{"a copy that is asked for is told as it is there", func(b *bench) {
+		b.echoes(plain(1), plain(2), plain(3))
+	}},
 	{"a token comes back in scans", func(b *bench) {
 		l := plain(1)
 		l.token = mail.Token("instance", mail.Inbox, "7", "42")
@@ -183,6 +186,54 @@ func (b *bench) begin() engine.Batch {
 	b.Cleanup(batch.Abort)
 	return batch
 }
+
+// echoes puts letters and asks for the copies of all but the first, after
+// their bodies were read; what is told is held against what is there.
+func (b *bench) echoes(letters ...letter) {
+	b.Helper()
+	batch, read, asked := b.begin(), make([]bool, len(letters)), make([]int, len(letters))
+	for i, l := range letters {
+		in := l.incoming(i)
+		in.Open = once(io.MultiReader(bytes.NewReader(l.body), ended(&read[i])))
+		in.Echo = func() bool {
+			if asked[i]++; !read[i] {
+				b.Errorf("Echo of message %d was asked before its body was read", i)
+			}
+			return i > 0
+		}
+		if err := batch.Add(b.ctx, in); err != nil {
+			b.Fatalf("add: %v", err)
+		}
+	}
+	placed, err := batch.Commit(b.ctx)
+	if err != nil {
+		b.Fatalf("commit: %v", err)
+	}
+	b.reopen()
+	for _, p := range placed {
+		if asked[p.Tag] > 1 || p.Tag == 0 && p.Stored.Level() > mail.LevelNone {
+			b.Errorf("message %d was asked of %d times, and told as %v", p.Tag, asked[p.Tag], p.Stored)
+		}
+		if p.Ref == "" || p.Stored.Level() < mail.LevelBody {
+			continue
+		}
+		if id := newText(b.fetch(mail.Inbox, p.Ref)[p.Ref].body).ident; p.Stored.Body != id.Body || p.Stored.Size != id.Size {
+			b.Errorf("message %d: its copy was told as another", p.Tag)
+		}
+	}
+}
+
+// ended is an empty reader that notes that it was read.
+func ended(noted *bool) io.Reader {
+	return readerFunc(func([]byte) (int, error) {
+		*noted = true
+		return 0, io.EOF
+	})
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // keepsOdd puts one odd message between two plain ones.
 func (b *bench) keepsOdd(odd OddMessage) {
