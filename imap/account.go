@@ -104,8 +104,12 @@ type view struct {
 	count   uint32
 	counted bool
 	// mine are the UIDs from next on that this run has made.
-	mine      map[uint32]bool
-	top       uint32 // the highest of mine
+	mine map[uint32]bool
+	top  uint32 // the highest of mine
+	// seen is the modseq as of which the flags were last seen, 0 if not known;
+	// changed are the messages whose flags this run has changed since.
+	seen      uint64
+	changed   map[uint32]bool
 	container bool
 	role      mail.Role
 	rights    plan.Rights

@@ -3,7 +3,6 @@ package imap
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	goimap "github.com/emersion/go-imap/v2"
 
@@ -130,112 +129,6 @@ func (g *group) missing(there []uint32, result plan.Result) {
 
 // errReadOnly is why a mailbox declines.
 func errReadOnly(wire string) error { return fmt.Errorf("mailbox %q is read-only", wire) }
-
-// store changes flags. STORE is not silent: the answers tell which messages
-// exist, and what the server took; they are looked up where they are missing
-// (RFC 3501, section 6.4.6; a message that is gone is no error there).
-func (a *Account) store(ctx context.Context, wire string, g *group) error {
-	var told table
-	var accepted mail.FlagSet
-	err := a.retry(ctx, func(s *session) error {
-		at, err := a.enterKnown(s, wire, true)
-		if err != nil {
-			return err
-		}
-		if !at.writable {
-			g.fail(plan.Declined, errReadOnly(wire))
-			return nil
-		}
-		told, accepted = table{}, at.perm.storable(g.add)
-		remove := at.perm.storable(g.remove)
-		for _, set := range uidSets(g.open()) {
-			if accepted, err = s.storeSet(set, accepted, remove, &told); err != nil {
-				return err
-			}
-		}
-		told.sort()
-		for _, set := range uidSets(told.absent(g.open())) {
-			if err := s.fetch(set, metaItems(haveFlags), told.collect); err != nil {
-				return err
-			}
-		}
-		// OK, and yet not stored: it is refused only if that stays so.
-		return s.storeAgain(told.unlike(g.open(), accepted, remove), accepted, remove, &told)
-	})
-	if codeOf(err) == goimap.ResponseCodeNoPerm {
-		g.fail(plan.Declined, err)
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	told.sort()
-	for i, uid := range g.uids {
-		o := &g.out[i]
-		if o.Result != 0 {
-			continue
-		}
-		r := told.find(uid)
-		if r == nil {
-			o.Result = plan.Missing
-			continue
-		}
-		o.Result, o.At, o.Accepted = plan.Done, g.ops[i].From, accepted
-		if r.have&haveFlags != 0 {
-			o.Accepted = accepted.Intersect(r.flags)
-		}
-	}
-	return nil
-}
-
-// storeAgain stores flags a second time in messages that did not take them.
-// One that no longer answers is gone.
-func (s *session) storeAgain(uids []uint32, add, remove mail.FlagSet, told *table) error {
-	var again table
-	for _, set := range uidSets(slices.Clone(uids)) {
-		if _, err := s.storeSet(set, add, remove, &again); err != nil {
-			return err
-		}
-	}
-	for _, set := range uidSets(again.absent(uids)) {
-		if err := s.fetch(set, metaItems(haveFlags), again.collect); err != nil {
-			return err
-		}
-	}
-	told.drop(func(r *row) bool { return slices.Contains(uids, r.uid) })
-	told.rows, told.sorted = append(told.rows, again.rows...), false
-	return nil
-}
-
-// unlike lists those of uids that lack flags of add, or have some of remove.
-func (t *table) unlike(uids []uint32, add, remove mail.FlagSet) []uint32 {
-	t.sort()
-	return slices.DeleteFunc(uids, func(uid uint32) bool {
-		r := t.find(uid)
-		return r == nil || r.have&haveFlags == 0 || add.Minus(r.flags).Empty() && remove.Intersect(r.flags).Empty()
-	})
-}
-
-// storeSet sends the STOREs for a set. If the server refuses new keywords the
-// others are stored without them; what was accepted is returned.
-func (s *session) storeSet(set goimap.UIDSet, add, remove mail.FlagSet, told *table) (mail.FlagSet, error) {
-	if !remove.Empty() {
-		op := &goimap.StoreFlags{Op: goimap.StoreFlagsDel, Flags: wireFlags(remove)}
-		if err := s.drain(s.client.Store(set, op, nil), told.collect); err != nil {
-			return add, err
-		}
-	}
-	for !add.Empty() {
-		op := &goimap.StoreFlags{Op: goimap.StoreFlagsAdd, Flags: wireFlags(add)}
-		err := s.drain(s.client.Store(set, op, nil), told.collect)
-		keywords := mail.NewFlagSet(add.Keywords()...)
-		if err == nil || !refusedByServer(err) || keywords.Empty() || codeOf(err) == goimap.ResponseCodeNoPerm {
-			return add, err
-		}
-		add = add.Minus(keywords)
-	}
-	return add, nil
-}
 
 // remove deletes messages for good.
 func (a *Account) remove(ctx context.Context, wire string, g *group) error {

@@ -17,7 +17,7 @@ import (
 // How much is sent at once. What is unanswered is kept, so that it can be sent
 // again where the server refused it together with something else.
 const (
-	maxUnanswered      = 8 << 20   // bytes of messages that are unanswered
+	maxUnanswered = 8 << 20   // bytes of messages that are unanswered
 	groupBytes    = 512 << 10 // in one APPEND of several messages
 	groupMessages = 100
 	maxSpare      = 16 // buffers that are kept for what comes next

@@ -12,6 +12,7 @@ import (
 	"github.com/godwit-mail/godwit/imap/imaptest"
 	"github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/sync/plan"
+	"github.com/godwit-mail/godwit/sync/sidetest"
 )
 
 const (
@@ -242,6 +243,55 @@ func TestCutInAFlight(t *testing.T) {
 					}
 				}
 			}
+		})
+	}
+}
+
+// TestANewerFlagIsNotOverwritten changes flags on the server after it was
+// looked at: that message is left alone, the others are not, and the next run
+// brings both together.
+func TestANewerFlagIsNotOverwritten(t *testing.T) {
+	for name, caps := range map[string]string{"CONDSTORE": fullCaps, "QRESYNC": quickCaps} {
+		t.Run(name, func(t *testing.T) {
+			w := settled(t, caps)
+			for _, m := range w.local.Snapshot()["INBOX"] {
+				for i := range 4 {
+					if string(sidetest.Canonical(m.Body)) == letter(i) {
+						w.local.SetFlags("INBOX", m.Ref, m.Flags.With(mail.Flagged))
+					}
+				}
+			}
+			var uid uint32
+			for _, l := range w.server.Letters()["INBOX"] {
+				if l.Body == letter(2) {
+					uid = l.UID
+				}
+			}
+			var stores []string
+			w.server.Before = func(_ int, cmd imaptest.Command) string {
+				if cmd.Name == "UID STORE" {
+					if stores = append(stores, cmd.Args); len(stores) == 1 {
+						w.server.SetFlags("INBOX", uid, "\\Seen", "\\Answered")
+					}
+				}
+				return ""
+			}
+			rep, err := w.run(t)
+			if err != nil || rep.Exit() != 0 || rep.Flagged[plan.Remote] != 3 || len(stores) != 1 || !strings.Contains(stores[0], "(UNCHANGEDSINCE ") {
+				t.Fatalf("%v, %d flagged, %v, %q", err, rep.Flagged[plan.Remote], rep.Faults, stores)
+			}
+			for _, l := range w.server.Letters()["INBOX"] {
+				if l.UID == uid && !slices.Equal(l.Flags, []string{"\\Seen", "\\Answered"}) {
+					t.Errorf("it has %v", l.Flags)
+				}
+			}
+			want := w.local.Snapshot()
+			for i := range want["INBOX"] {
+				if m := &want["INBOX"][i]; string(sidetest.Canonical(m.Body)) == letter(2) {
+					m.Flags = mail.NewFlagSet(mail.Seen, mail.Flagged, mail.Answered)
+				}
+			}
+			w.agreed(t, 1, want)
 		})
 	}
 }

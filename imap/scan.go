@@ -341,8 +341,9 @@ func (l *look) scanned(v *view) plan.Scanned {
 	told := next
 	next = max(next, 1)
 	if v.validity != at.validity {
-		v.mine = nil
+		v.mine, v.top = nil, 0
 	}
+	v.seen, v.changed = at.modseq, nil
 	v.validity, v.next, v.counted, v.empty = at.validity, next, false, mark{}
 	out := plan.Scanned{
 		Epoch: epochOf(at.validity), Full: l.full, Complete: l.complete,

@@ -49,7 +49,11 @@ func (a *Account) Survey(ctx context.Context, since map[mail.MailboxName]plan.Si
 			v.empty = l.mark
 		}
 		v.count, v.counted = l.mark.count, l.mark.validity != 0 && l.mark.next != 0
-		boxes = append(boxes, l.box(since[l.name]))
+		b := l.box(since[l.name])
+		if b.State == plan.Same {
+			v.seen = l.mark.modseq
+		}
+		boxes = append(boxes, b)
 	}
 	return boxes, nil
 }

@@ -2,6 +2,7 @@ package imaptest
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -212,10 +213,18 @@ func (l *Letter) section(name string) string {
 }
 
 func (m *Mailstore) store(at *selected, a *arguments) (string, string) {
-	set, how := a.next(), strings.ToUpper(a.next())
+	set, since, modified := a.next(), uint64(math.MaxUint64), ""
+	if words := a.list(); len(words) == 2 && m.has("CONDSTORE") { // UNCHANGEDSINCE n
+		since, _ = strconv.ParseUint(words[1], 10, 64)
+	}
+	how := strings.ToUpper(a.next())
 	flags := a.list()
 	var b strings.Builder
 	for _, l := range at.chosen(set) {
+		if l.mod > since {
+			modified += fmt.Sprintf(",%d", l.UID)
+			continue
+		}
 		at.box.mod++
 		l.mod = at.box.mod
 		for _, f := range flags {
@@ -227,6 +236,9 @@ func (m *Mailstore) store(at *selected, a *arguments) (string, string) {
 		if !strings.HasSuffix(how, ".SILENT") {
 			fmt.Fprintf(&b, "* %d FETCH (UID %d FLAGS (%s))\r\n", at.number(l.UID), l.UID, strings.Join(l.Flags, " "))
 		}
+	}
+	if modified != "" {
+		return b.String(), "[MODIFIED " + modified[1:] + "]"
 	}
 	return b.String(), ""
 }
