@@ -301,6 +301,9 @@ func (a *Account) sendAhead(s *session) error {
 		if err != nil {
 			return err
 		}
+		// Nobody takes the answers while others are waited for: what is
+		// more than the survey promised is asked for in its turn.
+		f.rows.limit = 2*n + 1000
 		a.expected = a.expected[1:]
 		s.queue = append(s.queue, f)
 		weight += n

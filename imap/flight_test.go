@@ -261,3 +261,26 @@ func TestHiddenFlagsAreAskedForTwice(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+// TestASurveyThatPromisesTooLittle: what was sent ahead tells of far more than
+// STATUS did. It is asked for in its turn, and is whole.
+func TestASurveyThatPromisesTooLittle(t *testing.T) {
+	w := settled(t, bareCaps)
+	for i := range 1500 {
+		w.server.Deliver("Many", letter(3000+i), day)
+	}
+	w.server.Deliver("Zebra", letter(5000), day)
+	w.server.Spoil = instead("STATUS", `(Many" )\(MESSAGES \d+`, "${1}(MESSAGES 3")
+	examined := 0
+	w.trace = func(dir, line string) {
+		if dir == "C" && strings.Contains(line, `EXAMINE "Many"`) {
+			examined++
+		}
+	}
+	if rep, err := w.run(t); err != nil || rep.Exit() != 0 || examined < 2 {
+		t.Fatalf("%v, %v; examined %d times", err, rep.Faults, examined)
+	}
+	if d := sidetest.Compare(w.local.Snapshot(), w.remote()); d != "" {
+		t.Error(d)
+	}
+}

@@ -99,7 +99,7 @@ func (a *Account) look(s *session, name string, since plan.Since, ahead bool) (*
 			return nil, err
 		}
 		err = s.land(f)
-		if err != nil && early && !isLoss(err) {
+		if early && (err != nil && !isLoss(err) || err == nil && f.rows.over) {
 			f = nil // perhaps for what stood before it: asked for alone it tells
 			continue
 		}

@@ -33,6 +33,9 @@ type sightings struct {
 	list  []sighting
 	flags map[string]mail.FlagSet
 	zones zones
+	// limit, if not 0, is how many it takes; over tells that there were more.
+	limit int
+	over  bool
 }
 
 // maxShared caps how many sets of flags are remembered to be shared.
@@ -47,6 +50,10 @@ func (t *sightings) reserve(n int) {
 
 // add is wire.Call.Each.
 func (t *sightings) add(m wire.Told) {
+	if t.limit > 0 && len(t.list) >= t.limit {
+		t.over = true
+		return
+	}
 	r := sighting{uid: m.UID, have: m.Have, size: m.Size, gid: m.GlobalID, date: noDate}
 	if m.Have&wire.HaveFlags != 0 {
 		r.flags = t.flagSet(m.Flags)

@@ -28,7 +28,8 @@ type Call struct {
 	// reading goroutine, and must not block.
 	Each func(Told)
 
-	done   chan struct{}
+	number int           // in the order in which calls were sent
+	done   chan struct{} // closed when it is answered
 	answer Answer
 	err    error
 }
@@ -123,8 +124,12 @@ func (r Ranges) List(limit uint64) (uids []uint32, ok bool) {
 	return uids, true
 }
 
-// maxSpans caps how many ranges of vanished messages are kept: 2 MB.
-const maxSpans = 1 << 18
+// Caps on the ranges that are kept: of vanished messages 2 MB, of those that a
+// SEARCH found 32 MB.
+const (
+	maxSpans = 1 << 18
+	maxFound = 1 << 22
+)
 
 // Send sends calls, in order and in one piece. With later, they stay until
 // the next command is sent, and travel with it. The library must not be in the
@@ -145,6 +150,7 @@ func (c *Conn) Send(later bool, calls ...*Call) error {
 		call.done = make(chan struct{})
 		c.mu.Lock()
 		c.calls++
+		call.number = c.calls
 		// The library's tags have no leading zero.
 		line := "T0" + strconv.Itoa(c.calls) + " " + call.Command
 		c.calling = call
@@ -198,6 +204,31 @@ func (c *Conn) Enabled() bool {
 // failed tells whether the mailbox that a call is meant for was not selected.
 func (call *Call) failed() bool { return call.In != nil && call.In.err != nil }
 
+// early tells whether the SELECT that a call waits for is unanswered.
+func (call *Call) early() bool {
+	if call.In == nil {
+		return false
+	}
+	select {
+	case <-call.In.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// overtaken makes the calls fail that should have been answered before a
+// SELECT was: what comes from now on is about another mailbox than theirs.
+func (c *Conn) overtaken(by *Call) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, cmd := range c.pending {
+		if cmd.call != nil && cmd.call.In != nil && cmd.call.number < by.number {
+			cmd.set, cmd.spoiled = nil, "the server answers out of order"
+		}
+	}
+}
+
 // finish ends a call with the tagged answer of its command. The cursor is
 // behind the status.
 func (c *Conn) finish(cmd *command, tag, status string, k *cursor) {
@@ -224,14 +255,19 @@ func (c *Conn) finish(cmd *command, tag, status string, k *cursor) {
 		call.err = refused
 	case call.failed():
 		call.err = call.In.err
+	case call.early():
+		call.err = &Refused{Status: "BAD", Text: "the server answers out of order"}
 	}
 	if cmd.isSelect {
+		c.overtaken(call)
 		// Without CLOSED nobody can tell which mailbox was spoken of.
 		call.answer.Doubtful = call.answer.Doubtful || c.isOpen()
 		c.opened(cmd, status == "OK")
 		call.answer.Opened = cmd.opened
 		call.answer.Opened.Selection = cmd.selection
 	}
+	call.answer.Vanished.set = call.answer.Vanished.set.normal()
+	call.answer.Found.set = call.answer.Found.set.normal()
 	call.answer.Tally = c.Tally()
 	close(call.done)
 }
@@ -339,7 +375,7 @@ func (c *Conn) earlier(text []byte) {
 		a.Doubtful = true
 		return
 	}
-	a.Vanished.set = append(a.Vanished.set, set...).normal()
+	a.Vanished.set = append(a.Vanished.set, set...) // finish puts them in order
 }
 
 // found takes what a SEARCH of a call has found; false if it is the library's.
@@ -347,8 +383,13 @@ func (c *Conn) found(cmd *command, set numbers) bool {
 	if cmd == nil || cmd.call == nil {
 		return false
 	}
-	if !cmd.call.failed() {
-		cmd.call.answer.Found.set = append(cmd.call.answer.Found.set, set...).normal()
+	found := &cmd.call.answer.Found
+	switch {
+	case cmd.call.failed():
+	case len(found.set)+len(set) > maxFound:
+		cmd.spoiled = "the server found more messages than are taken"
+	default:
+		found.set = append(found.set, set...) // finish puts them in order
 	}
 	return true
 }

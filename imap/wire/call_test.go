@@ -102,6 +102,30 @@ func TestCallsBehindARefusedSelect(t *testing.T) {
 	survives(t, client, conn)
 }
 
+// TestCallsAnsweredOutOfOrder: a server must not open a mailbox before it has
+// answered what is about the one before it.
+func TestCallsAnsweredOutOfOrder(t *testing.T) {
+	s := boxScript(opened+"{tag} OK done\r\n", "", opened+"{tag} OK done\r\n",
+		"* 1 FETCH (UID 1 FLAGS (\\Draft))\r\n{tag} OK done\r\nT02 OK done\r\n")
+	client, conn := connect(t, s, wire.Options{})
+	var a, b heard
+	first, second := &wire.Call{Command: "EXAMINE a"}, &wire.Call{Command: "EXAMINE b"}
+	late := &wire.Call{Command: "UID FETCH 1:* (FLAGS)", In: first, Each: a.add}
+	fetch := &wire.Call{Command: "UID FETCH 1:* (FLAGS)", In: second, Each: b.add}
+	if err := conn.Send(false, first, late, second, fetch); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Wait(late); err == nil || !strings.Contains(err.Error(), "out of order") {
+		t.Errorf("%v", err)
+	}
+	if _, err := conn.Wait(fetch); err == nil { // which mailbox EXISTS was about cannot be told
+		t.Error("no error")
+	}
+	a.is(t)
+	b.is(t)
+	survives(t, client, conn)
+}
+
 // TestResync reads what a SELECT with QRESYNC tells.
 func TestResync(t *testing.T) {
 	told := "* VANISHED (EARLIER) 41,43:116,118\r\n* 1 FETCH (UID 2 FLAGS (\\Seen) MODSEQ (12))\r\n"

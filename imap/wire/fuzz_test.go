@@ -125,6 +125,67 @@ func FuzzFilter(f *testing.F) {
 	})
 }
 
+// FuzzCalls feeds any bytes, as a server, to calls for two mailboxes and to
+// what the library asked behind them. Whatever comes: nothing panics or hangs,
+// every call ends, none succeeds in a mailbox that was not opened, and memory
+// stays in proportion to what came.
+func FuzzCalls(f *testing.F) {
+	for _, seed := range []string{
+		opened + "* VANISHED (EARLIER) 1:4,9\r\n* 1 FETCH (UID 1 FLAGS ())\r\nT02 OK x\r\n* 1 FETCH (UID 1 RFC822.SIZE 1)\r\nT03 OK x\r\n* OK [CLOSED] x\r\n",
+		"* ENABLED QRESYNC\r\nT01 OK x\r\nT02 NO x\r\n* 1 FETCH (UID 5 FLAGS () BODY[] {3}\r\nabc)\r\nT03 OK x\r\nT04 OK x\r\nT05 OK\r\n",
+		opened + "T05 OK x\r\n* 2 FETCH (FLAGS (a) UID 4)\r\n* 2 FETCH (UID\r\n* VANISHED 4\r\nT06 OK x\r\n* SEARCH 4 2 0\r\n* ESEARCH (TAG \"T07\") UID ALL 9:1,4\r\nT07 OK x\r\n",
+		"* MYRIGHTS a lr\r\nT08 BAD [X (] x\r\nT04 MAYBE\r\n* VANISHED (EARLIER\r\n* VANISHED (EARLIER) 1:4294967295\r\n* 0 EXISTS\r\nT1 OK x\r\n",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, input []byte) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		s := &tape{
+			greeting: []byte("* OK [CAPABILITY IMAP4rev1] x\r\n"), rest: input,
+			ready: make(chan struct{}), closed: make(chan struct{}),
+		}
+		conn := wire.New(s, wire.Options{MaxLine: 4096, MaxList: 8192, MaxLiteral: 1 << 16, MaxHeld: 4096})
+		client := imapclient.New(conn, nil)
+		if err := client.WaitGreeting(); err != nil {
+			t.Fatal(err)
+		}
+		told := 0
+		count := func(m wire.Told) { told++ }
+		a := &wire.Call{Command: "EXAMINE a (QRESYNC (7 5 1:9))", Each: count}
+		b := &wire.Call{Command: "EXAMINE b"}
+		calls := []*wire.Call{
+			{Command: "ENABLE QRESYNC"},
+			a, {Command: "UID FETCH 10:* (FLAGS INTERNALDATE RFC822.SIZE)", In: a, Each: count},
+			b, {Command: "UID FETCH 1:9 (FLAGS) (CHANGEDSINCE 5 VANISHED)", In: b, Each: count},
+			{Command: "UID FETCH 10:* (FLAGS)", In: b, Each: count}, {Command: "UID SEARCH ALL", In: b}, {Command: "MYRIGHTS b"},
+		}
+		if err := conn.Send(false, calls...); err != nil {
+			t.Fatal(err)
+		}
+		noop := client.Noop()
+		close(s.ready)
+		failed := map[*wire.Call]bool{}
+		for _, c := range calls {
+			answer, err := conn.Wait(c)
+			if failed[c] = err != nil; err == nil && c.In != nil && failed[c.In] {
+				t.Errorf("%s succeeds where %s failed", c.Command, c.In.Command)
+			}
+			if err == nil {
+				answer.Vanished.Below(100).List(1000)
+				answer.Found.List(1000)
+			}
+		}
+		noop.Wait()
+		<-client.Closed()
+		client.Close()
+		runtime.ReadMemStats(&after)
+		if grown := after.TotalAlloc - before.TotalAlloc; grown > 16<<20+200*uint64(len(input)) {
+			t.Fatalf("%d bytes of input took %d bytes of memory", len(input), grown)
+		}
+	})
+}
+
 // drainFetch reads all that comes, and checks that bodies are whole.
 func drainFetch(t *testing.T, client *imapclient.Client, cmd *imapclient.FetchCommand) {
 	for msg := cmd.Next(); msg != nil; msg = cmd.Next() {
