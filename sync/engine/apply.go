@@ -16,6 +16,14 @@ const (
 	chunkBytes    = 32 << 20
 )
 
+// chunk is how many messages go together.
+func (r *run) chunk() int {
+	if r.ChunkMessages > 0 {
+		return r.ChunkMessages
+	}
+	return chunkMessages
+}
+
 // apply carries out the plan, gains before losses. An error ends the run; what
 // was done until then is settled.
 func (r *run) apply(ctx context.Context, p *plan.Plan) error {

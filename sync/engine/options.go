@@ -37,6 +37,9 @@ type Options struct {
 	// Reject copies them back.
 	Accept, Reject bool
 	DryRun         bool
+	// ChunkMessages is how many messages at most are copied in one batch and
+	// recorded in one transaction; 0 is a thousand.
+	ChunkMessages int
 
 	Clock    plan.Clock
 	Observer Observer

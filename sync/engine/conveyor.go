@@ -1,0 +1,263 @@
+package engine
+
+import (
+	"context"
+	"io"
+
+	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/sync/plan"
+)
+
+// gainStaged copies messages to a side that shows nothing of a batch before
+// its Commit: while one chunk is committed and recorded, the next is fetched
+// and written.
+//
+// Two goroutines share the work. This one, which runs the account and owns all
+// that the run knows, commits the chunks and records them. The other, a
+// loader, fetches and fills the batches; it reads the options and its pairs,
+// and calls the sides, but what it has to say of the run it sends here, in
+// order with the chunks. Nothing is buffered between them, so that at most
+// one chunk is filled while one is committed.
+//
+// When ctx ends, or the fetching side fails for good, what has arrived is
+// still committed and recorded. When this side or the index fails for good,
+// nothing more is committed.
+func (r *run) gainStaged(ctx context.Context, pairs []pair) error {
+	if len(pairs) == 0 {
+		return nil
+	}
+	loading, stop := context.WithCancel(ctx)
+	finish, finished := finishing(ctx)
+	defer finished()
+	defer stop()
+	l := &loader{run: r, to: r.side[pairs[0].to], from: r.side[pairs[0].to.Other()], instance: r.meta[metaInstance], out: make(chan step)}
+	for i := range pairs {
+		l.names = append(l.names, r.name(plan.Remote, pairs[i].from))
+	}
+	go l.load(loading, pairs)
+	var failed error
+	for s := range l.out { // ends when the loader does
+		switch {
+		case failed != nil && s.say != nil:
+		case failed != nil:
+			s.chunk.batch.Abort()
+		case s.say != nil:
+			s.say()
+		default:
+			if failed = r.commit(finish, s.chunk); failed != nil {
+				stop()
+			}
+		}
+	}
+	switch {
+	case failed != nil:
+		return failed
+	case l.err != nil:
+		return l.err
+	}
+	return ctx.Err()
+}
+
+// commit makes a chunk durable on its side, after its intents, and prepares
+// the record of it.
+func (r *run) commit(ctx context.Context, t *transfer) error {
+	defer t.batch.Abort()
+	if err := r.begin(ctx, t.intend()); err != nil {
+		return err
+	}
+	placed, err := t.batch.Commit(ctx)
+	r.placed(ctx, t, placed)
+	switch {
+	case err == nil:
+	case mail.GradeOf(err, mail.GradeMailbox) >= mail.GradeAccount:
+		return err
+	case ctx.Err() == nil:
+		r.fault(t.gains[0].To, r.name(t.gains[0].To, t.gains[0].Box), err, false)
+	}
+	return nil
+}
+
+// A step is what a loader sends: a chunk to commit, or something to say.
+type step struct {
+	chunk *transfer
+	say   func()
+}
+
+// A loader fetches messages and fills batches with them.
+type loader struct {
+	run      *run // for steps, and for what never changes during a run
+	to, from Writer
+	instance string             // see mail.Token
+	names    []mail.MailboxName // on the server, by pair
+	out      chan step          // closed at the end
+	err      error              // why it ended, if the account cannot go on; read after out is closed
+
+	pair  *pair
+	name  mail.MailboxName
+	left  map[mail.Ref]*plan.Gain // of pair, not handed over yet
+	chunk *transfer               // being filled, nil if none
+	bytes int64                   // in chunk
+	toErr error                   // of the side that is filled: no more of this pair is tried
+}
+
+// load goes through the pairs.
+func (l *loader) load(ctx context.Context, pairs []pair) {
+	defer close(l.out)
+	for i := range pairs {
+		l.pair, l.name, l.toErr = &pairs[i], l.names[i], nil
+		if ahead, ok := l.from.(Expecter); ok && i+1 < len(pairs) {
+			ahead.ExpectFetch(pairs[i+1].from, refsOf(pairs[i+1].gains))
+		}
+		l.err = l.loadPair(ctx)
+		l.hand()
+		if l.err != nil || ctx.Err() != nil {
+			return
+		}
+		pairs[i].gains = nil
+	}
+}
+
+// loadPair fetches the messages of a mailbox, and tries again what a broken
+// connection left undone: together while that helps, else one by one, so
+// that a single bad message is found and stops nobody else.
+func (l *loader) loadPair(ctx context.Context) error {
+	gains := l.pair.gains
+	if l.toErr = l.begin(ctx); l.toErr != nil {
+		l.expect(gains)
+		return l.sort(ctx, gains, l.toErr)
+	}
+	for {
+		n := len(gains)
+		if err := l.fetch(ctx, gains); err != nil {
+			return err
+		}
+		if gains = l.rest(gains); len(gains) == 0 {
+			return nil
+		}
+		if len(gains) == n {
+			break
+		}
+	}
+	for i, g := range gains {
+		if len(gains) > 1 {
+			if err := l.fetch(ctx, gains[i:i+1]); err != nil {
+				return err
+			}
+		}
+		if l.left[g.From.Ref] != nil {
+			delete(l.left, g.From.Ref)
+			l.out <- step{say: func() { l.run.gainGivenUp(g) }}
+		}
+	}
+	return nil
+}
+
+// begin makes sure that there is a chunk to fill.
+func (l *loader) begin(ctx context.Context) error {
+	if l.chunk != nil {
+		return nil
+	}
+	batch, err := l.to.Put(ctx, l.pair.box)
+	if err == nil {
+		l.chunk = &transfer{run: l.run, batch: batch}
+	}
+	return err
+}
+
+// hand passes the chunk on, if there is anything in it. It waits until the
+// one before is committed.
+func (l *loader) hand() {
+	t := l.chunk
+	l.chunk, l.bytes = nil, 0
+	switch {
+	case t == nil:
+	case len(t.gains) == 0:
+		t.batch.Abort()
+	default:
+		l.out <- step{chunk: t}
+	}
+}
+
+// expect makes gains what is left to be handed over.
+func (l *loader) expect(gains []*plan.Gain) {
+	l.left = make(map[mail.Ref]*plan.Gain, len(gains))
+	for _, g := range gains {
+		l.left[g.From.Ref] = g
+	}
+}
+
+// fetch asks for messages once. Those that may still be there and were not
+// handed over are in l.left then. Its error is one that ends the run.
+func (l *loader) fetch(ctx context.Context, gains []*plan.Gain) error {
+	l.expect(gains)
+	err := l.from.Fetch(ctx, l.pair.from, refsOf(gains), func(ref mail.Ref, seen mail.Item, body io.Reader) error {
+		g := l.left[ref]
+		if g == nil {
+			return nil // not asked for
+		}
+		if l.toErr = l.begin(ctx); l.toErr == nil {
+			delete(l.left, ref)
+			l.toErr = l.add(ctx, g, seen, body)
+		}
+		return l.toErr
+	})
+	return l.sort(ctx, gains, err)
+}
+
+// add puts a message into the chunk.
+func (l *loader) add(ctx context.Context, g *plan.Gain, seen mail.Item, body io.Reader) error {
+	t := l.chunk
+	t.take(g, mail.Token(l.instance, l.name, g.Epoch, g.From.Ref))
+	if err := t.add(ctx, len(t.gains)-1, seen, body); err != nil {
+		return err
+	}
+	if l.bytes += seen.Ident.Size; len(t.gains) >= l.run.chunk() || l.bytes >= chunkBytes {
+		l.hand()
+	}
+	return nil
+}
+
+// sort decides about what a fetch left, by how it ended.
+func (l *loader) sort(ctx context.Context, gains []*plan.Gain, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if l.toErr != nil {
+		err = l.toErr // it is the same error
+	}
+	if err != nil && mail.GradeOf(err, mail.GradeMailbox) >= mail.GradeAccount {
+		return err
+	}
+	r, p, rest := l.run, l.pair, l.rest(gains)
+	switch {
+	case l.toErr != nil:
+		l.out <- step{say: func() {
+			r.fault(p.to, r.name(p.to, p.box), err, false)
+			for _, g := range rest {
+				r.gainFailed(g)
+				r.pendGain(g, plan.ReasonError, err.Error())
+			}
+		}}
+		clear(l.left)
+	case err == nil:
+		l.out <- step{say: func() {
+			for _, g := range rest {
+				r.gainGone(g)
+			}
+		}}
+		clear(l.left)
+	case len(rest) == len(gains):
+		l.out <- step{say: func() { r.fault(p.to.Other(), r.name(p.to.Other(), p.from), err, false) }}
+	}
+	return nil
+}
+
+// rest are those of gains that are left.
+func (l *loader) rest(gains []*plan.Gain) (rest []*plan.Gain) {
+	for _, g := range gains {
+		if l.left[g.From.Ref] != nil {
+			rest = append(rest, g)
+		}
+	}
+	return rest
+}
