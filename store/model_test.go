@@ -80,7 +80,7 @@ func (w *walk) settle() {
 	w.drawRows(&st)
 	w.drawRest(&st)
 	twin := st
-	twin.Put, twin.Boxes = nil, nil
+	twin.Put, twin.Boxes, twin.Begin = nil, nil, slices.Clone(st.Begin)
 	for _, r := range st.Put {
 		twin.Put = append(twin.Put, ptr(*r))
 	}
@@ -92,6 +92,7 @@ func (w *walk) settle() {
 	w.agree(fmt.Sprintf("settle %+v into mailboxes\n%s", st, dump(w.boxes)), errs)
 	same(w.t, "rows put", values(st.Put), values(twin.Put))
 	same(w.t, "mailboxes put", values(st.Boxes), values(twin.Boxes))
+	same(w.t, "intents begun", st.Begin, twin.Begin)
 	if errs[0] == nil {
 		w.takeCursors(across)
 	}
@@ -230,6 +231,12 @@ func (w *walk) drawRest(st *plan.Settlement) {
 	for _, in := range intents {
 		if rapid.Bool().Draw(w.rt, "done") {
 			st.Done = append(st.Done, in.ID)
+		}
+	}
+	if rapid.Bool().Draw(w.rt, "begin") {
+		st.Begin = rapid.SliceOfN(genIntent, 0, 3).Draw(w.rt, "begun")
+		for i := range st.Begin {
+			st.Begin[i].To = 0 // the index in memory wants its mailbox to exist
 		}
 	}
 	st.Losses = append(st.Losses, plan.LossRecord{Box: 1, At: genMoment.Draw(w.rt, "lost"), Count: 2, Accepted: rapid.Bool().Draw(w.rt, "accepted")})

@@ -43,6 +43,7 @@ var tortureFlags = []mail.Flag{mail.Seen, mail.Flagged, mail.Answered, mail.Dele
 func newTorture(seed uint64) *torture {
 	x := &torture{world: newWorld(), rng: rand.New(rand.NewPCG(seed, 1)), fates: map[int]*fate{}}
 	x.opts.GuardPercent = 0
+	x.opts.ChunkMessages = int(seed % 4) // 0 is more than there ever are
 	for _, b := range tortureBoxes {
 		x.remote.CreateBox(b)
 	}

@@ -44,6 +44,10 @@ var ErrDead = errors.New("the process is dead")
 // batch, an op of Do, a message of a Fetch. The zero value never fails. It is
 // safe for concurrent use.
 type Faults struct {
+	// Begin, if not nil, is called at the beginning of every step, with its
+	// name. Nothing is locked meanwhile.
+	Begin func(step string)
+
 	mu    sync.Mutex
 	steps int
 	at    int
@@ -111,6 +115,9 @@ func errDead() error {
 // next counts one step and tells how it goes: with mode 0 as asked, or in the
 // given mode. A dead process gets an error instead.
 func (f *Faults) next(name string) (Mode, error) {
+	if f.Begin != nil {
+		f.Begin(name)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.dead {

@@ -18,10 +18,11 @@ type world struct {
 	local, remote *sidetest.Memory
 	index         *sidetest.MemoryIndex
 	now           time.Time
+	chunk         int // messages; 0 is more than there are
 }
 
 func (w *world) clone() *world {
-	return &world{w.local.Clone(), w.remote.Clone(), w.index.Clone(), w.now}
+	return &world{w.local.Clone(), w.remote.Clone(), w.index.Clone(), w.now, w.chunk}
 }
 
 // drain is a Keeper that reads what it is given and keeps nothing.
@@ -57,6 +58,7 @@ func (w *world) run(f *sidetest.Faults) (*engine.Report, error) {
 		Local: sidetest.Faulty(local, f, "local"), Remote: sidetest.Faulty(remote, f, "remote"),
 		Index: sidetest.FaultyIndex(w.index, f), Keeper: sidetest.FaultyKeeper(drain{}, f),
 		Scope: func(mail.MailboxName, mail.Role) bool { return true }, Clock: clock,
+		ChunkMessages: w.chunk,
 	})
 	_, _ = local.Close(), remote.Close()
 	return rep, err
@@ -71,7 +73,7 @@ func text(n int) string {
 func eventful(t *testing.T, remote sidetest.Traits) *world {
 	t.Helper()
 	w := &world{sidetest.NewMemory(sidetest.Maildir), sidetest.NewMemory(sidetest.Server), sidetest.NewMemoryIndex(),
-		time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+		time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), 2}
 	w.remote.Traits = remote
 	day := time.Date(2026, 2, 1, 8, 0, 0, 0, time.UTC)
 	for _, box := range []mail.MailboxName{"Work", "Lists", "Lists/Old"} {
@@ -166,6 +168,12 @@ func interrupt(t *testing.T, w, want *world, n int, mode sidetest.Mode, runs int
 	f := &sidetest.Faults{}
 	f.FailAt(n, mode)
 	_, _ = w.run(f)
+	mended(t, f, w, want, runs)
+}
+
+// mended runs w, after a run in which f struck, and holds it against want.
+func mended(t *testing.T, f *sidetest.Faults, w, want *world, runs int) {
+	t.Helper()
 	rep, err := w.settle(runs)
 	if err != nil || rep.Exit() != 0 {
 		t.Errorf("%s: the next run ends with %d, %v, %v", f.Hit(), rep.Exit(), err, rep.Faults)
