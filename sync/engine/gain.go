@@ -38,9 +38,12 @@ func (r *run) gain(ctx context.Context, p *plan.Plan) error {
 }
 
 // stages tells whether nothing of a batch can be seen on a side before its
-// Commit. Files are renamed to where they are seen; a server may show each
-// message as it is sent.
-func (r *run) stages(s plan.Side) bool { return s == plan.Local && r.KeepsRef[s] }
+// Commit. A Maildir, which alone has a root, renames files to where they are
+// seen; a server may show each message as it is sent.
+func (r *run) stages(s plan.Side) bool {
+	_, rooted := r.side[s].(Rooted)
+	return s == plan.Local && rooted
+}
 
 // A pair is what goes from one mailbox to another.
 type pair struct {
