@@ -3,6 +3,7 @@ package imap_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -306,5 +307,25 @@ func TestCompressionThatIsNotOffered(t *testing.T) {
 		if on, why := a.Compression(); on || !strings.Contains(why, says) || (why == "") == wanted {
 			t.Errorf("%v, %q", on, why)
 		}
+	}
+}
+
+// TestManyMailboxesOverAPipe surveys over a connection that holds nothing back:
+// a server that is still listing reads none of the commands behind LIST.
+func TestManyMailboxesOverAPipe(t *testing.T) {
+	w := settled(t, bareCaps)
+	for i := range 300 {
+		w.server.Create(fmt.Sprintf("box%03d", i))
+	}
+	if rep, err := w.settle(t, 2); err != nil || rep.Exit() != 0 {
+		t.Fatal(err, rep.Faults)
+	}
+	w.dialer = func(context.Context, string, string) (net.Conn, error) { return w.server.Script().Pipe(t), nil }
+	w.server.Reset()
+	if rep, err := w.run(t); err != nil || rep.Exit() != 0 {
+		t.Error(err, rep.Faults)
+	}
+	if n := w.server.Count(); n > 310 {
+		t.Errorf("it took %d commands", n)
 	}
 }

@@ -170,12 +170,23 @@ func (a *Account) askList(s *session, since map[mail.MailboxName]plan.Since) (da
 		spaces = s.client.Namespace()
 	}
 	list := s.client.List("", "*", s.listOptions())
+	// A server may stop reading while nobody takes what it lists.
+	collected := make(chan struct{})
+	var listErr error
+	go func() {
+		defer close(collected)
+		data, listErr = list.Collect()
+	}()
 	asked := s.askStatus(known, every(known))
-	if err := s.wire.Uncork(); err != nil {
-		return nil, nil, err
+	if err = s.wire.Uncork(); err != nil {
+		s.wire.Kill()
 	}
-	if data, err = list.Collect(); err != nil {
-		return nil, nil, fmt.Errorf("listing mailboxes: %w", err)
+	<-collected
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case listErr != nil:
+		return nil, nil, fmt.Errorf("listing mailboxes: %w", listErr)
 	}
 	if err := takeStatus(known, every(known), asked); err != nil {
 		return nil, nil, err
