@@ -73,11 +73,12 @@ func printed(name string, args ...string) string {
 }
 
 func fileSystem(dir string) string {
-	out, err := exec.Command("stat", "-f", "-c", "%T", dir).Output()
+	out, err := exec.Command("df", "--output=fstype", dir).Output()
+	_, kind, _ := strings.Cut(string(out), "\n")
 	if err != nil {
 		return "unknown"
 	}
-	return strings.TrimSpace(string(out))
+	return strings.TrimSpace(kind)
 }
 
 func processor() string {
