@@ -111,7 +111,9 @@ func (b *bench) roundtrips() {
 func (b *bench) deletions() {
 	n := scaled(1000)
 	all := n * (*rounds + 3)
-	user := func(t *tool) string { return "delete-" + strings.NewReplacer(", ", "-", " ", "-").Replace(strings.ToLower(t.name)) }
+	user := func(t *tool) string {
+		return "delete-" + strings.NewReplacer(", ", "-", " ", "-").Replace(strings.ToLower(t.name))
+	}
 	for _, t := range b.tools {
 		if !t.slow {
 			b.filled(b.server("full"), user(t), ordinary, all, 0)
