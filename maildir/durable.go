@@ -23,9 +23,46 @@ const (
 	maxOpen = 128
 )
 
-// A durability remembers what each way cost, by the file.
+// A durability remembers what each way cost, by the file, and how often it
+// was taken. While a batch is committed the next one is written, so syncfs
+// also writes what has come of that by then: the next syncfs finds it done.
 type durability struct {
 	whole, single time.Duration
+	wholes        int // batches
+	singles       int
+	without       bool // there is no syncfs here
+}
+
+// Durability tells how delivered mail was made durable, and what that cost.
+type Durability struct {
+	// Mode is "off" without fsync, "syncfs" or "fdatasync" by the way that big
+	// batches took last, "" if there was none.
+	Mode string
+	// SyncFS and FDataSync are what each way cost lately, by the message; 0 if
+	// it was not tried.
+	SyncFS, FDataSync time.Duration
+	// BySyncFS and ByFDataSync are how many big batches went each way. Small
+	// batches are always synced file by file.
+	BySyncFS, ByFDataSync int
+}
+
+// Durability tells what was chosen in this run. It is for a person to read,
+// when nothing is delivered any more.
+func (m *Maildir) Durability() Durability {
+	m.committing.Lock()
+	defer m.committing.Unlock()
+	d := &m.durable
+	out := Durability{SyncFS: d.whole, FDataSync: d.single, BySyncFS: d.wholes, ByFDataSync: d.singles}
+	switch {
+	case !m.opt.FSync:
+		out.Mode = "off"
+	case d.wholes+d.singles == 0:
+	case d.preferWhole() && !d.without:
+		out.Mode = "syncfs"
+	default:
+		out.Mode = "fdatasync"
+	}
+	return out
 }
 
 // preferWhole tells whether the whole file system is to be synced for a big
@@ -40,6 +77,23 @@ func (d *durability) preferWhole() bool {
 	}
 	return d.whole <= d.single
 }
+
+// tookWhole and tookSingle account for a batch.
+func (d *durability) tookWhole(took time.Duration, files int) {
+	d.whole = spent(d.whole, took, files)
+	d.wholes++
+}
+
+func (d *durability) tookSingle(took time.Duration, files int) {
+	d.single = spent(d.single, took, files)
+	d.singles++
+	// What made syncfs dear was somebody else's writing, which ends: it is
+	// tried again in a while. The cost of single files tells of the disk, and stays.
+	d.whole -= d.whole / fade
+}
+
+// fade is how fast a dear syncfs is forgotten: by that part with each batch.
+const fade = 8
 
 // dearWhole is what syncfs may cost by the file before the other way is tried.
 const dearWhole = 2 * time.Millisecond
@@ -76,18 +130,20 @@ func (b *batch) syncAll() {
 	b.closeUnsynced()
 	files := len(b.unsynced)
 	began := time.Now()
-	if b.m.durable.preferWhole() {
+	if !b.m.durable.without && b.m.durable.preferWhole() {
 		err := b.tmp.syncFS()
 		if err == nil {
-			b.m.durable.whole = spent(b.m.durable.whole, time.Since(began), files)
+			b.m.durable.tookWhole(time.Since(began), files)
 			b.unsynced = nil
 			return
 		}
 		// Not to be had here, or it failed for somebody else's file: each by
 		// itself tells.
+		b.m.durable.without = errors.Is(err, unix.ENOSYS)
+		began = time.Now()
 	}
 	b.syncEach()
-	b.m.durable.single = spent(b.m.durable.single, time.Since(began), files)
+	b.m.durable.tookSingle(time.Since(began), files)
 }
 
 // syncEach opens every file again and syncs it. An error that the file system
