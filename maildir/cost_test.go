@@ -99,3 +99,22 @@ func TestFlagCost(t *testing.T) {
 	}
 	wantEqual(t, "messages", len(after), 300)
 }
+
+// TestSurveyCost: a mailbox that stands still costs six looks, none at its
+// messages: it is opened and read for mailboxes below it, and itself, cur, new
+// and the keywords are asked for their times.
+func TestSurveyCost(t *testing.T) {
+	for layout, want := range map[Layout]string{FS: "list:1 open:1 stat:4", PlusPlus: "open:1 stat:4"} {
+		x := &tap{}
+		fx := newFixture(t, Options{Layout: layout, seam: x.seam})
+		fx.make(mail.Inbox, "Work")
+		fx.put("Work", incoming(1, letter(1), mail.Item{Flags: mail.NewFlagSet("word")}))
+		fx.ahead = time.Minute
+		_, s := fx.scan("Work")
+		fx.reopen()
+		x.calls = nil
+		box := fx.survey(map[mail.MailboxName]plan.Since{"Work": {Cursor: s.Cursor, Epoch: epoch}})
+		wantEqual(t, "state", box["Work"].State, plan.Same)
+		wantCalls(t, string(layout), x.called("Work"), want)
+	}
+}

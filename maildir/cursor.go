@@ -37,16 +37,29 @@ func (k mark) before(t time.Time) bool {
 }
 
 // marks looks at a mailbox.
-func (m *Maildir) marks(top *dir) (k marks, err error) {
-	st, err := top.self()
+func (m *Maildir) marks(top *dir) (marks, error) {
+	self, err := top.self()
 	if err != nil {
-		return k, localFault(mail.GradeMailbox, err)
+		return marks{}, localFault(mail.GradeMailbox, err)
 	}
-	k.inode, k.local = st.ino, m.local(top, st.dev)
+	cur, err := top.stat("cur")
+	if err != nil && !gone(err) {
+		return marks{}, localFault(mail.GradeMailbox, err)
+	}
+	return m.marksBeside(top, self, cur)
+}
+
+// marksBeside looks at what else there is beside cur, which is zero if it is
+// not there.
+func (m *Maildir) marksBeside(top *dir, self, cur stat) (k marks, err error) {
+	k.inode, k.local = self.ino, m.local(top, self.dev)
+	if cur.ino != 0 {
+		k.cur, k.local = newMark(cur), k.local && m.local(top, cur.dev)
+	}
 	for _, part := range []struct {
 		name string
 		into *mark
-	}{{"cur", &k.cur}, {"new", &k.new}, {keywordsFile, &k.keywords}} {
+	}{{"new", &k.new}, {keywordsFile, &k.keywords}} {
 		st, err := top.stat(part.name)
 		if err != nil && !gone(err) {
 			return k, localFault(mail.GradeMailbox, err)

@@ -18,6 +18,7 @@ type dir struct {
 	fd   int
 	path string // for messages only
 	seam seam
+	size int64 // as self told it last, 0 before
 }
 
 // An entry kind, as the directory tells it.
@@ -251,7 +252,13 @@ func (d *dir) stat(name string) (stat, error) {
 }
 
 // self looks at the directory itself.
-func (d *dir) self() (stat, error) { return statFD(d.seam, d.fd, d.path) }
+func (d *dir) self() (stat, error) {
+	st, err := statFD(d.seam, d.fd, d.path)
+	if err == nil {
+		d.size = st.size
+	}
+	return st, err
+}
 
 func statFD(s seam, fd int, path string) (stat, error) {
 	var st unix.Stat_t

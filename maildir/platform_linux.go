@@ -55,11 +55,12 @@ func (d *dir) names(scratch *[]byte, each func(name []byte, k kind)) error {
 // scratch, until it came in one block or there is no larger one. first tells
 // that the reading begins.
 func (d *dir) blocks(scratch *[]byte, each func(first bool, block []byte)) error {
-	st, err := d.self()
-	if err != nil {
-		return err
+	if d.size == 0 {
+		if _, err := d.self(); err != nil {
+			return err
+		}
 	}
-	want := min(2*st.size+64<<10, maxListing)
+	want := min(2*d.size+64<<10, maxListing)
 	for {
 		if int64(len(*scratch)) < want {
 			*scratch = make([]byte, want)

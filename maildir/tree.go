@@ -207,7 +207,7 @@ func (w *walker) child(parent *dir, disk string, path, levels []string) (any boo
 	if w.inbox.ino != 0 && st.ino == w.inbox.ino && st.dev == w.inbox.dev {
 		return false, nil // listed already, as INBOX
 	}
-	has, err := d.holds("cur")
+	cur, has, err := d.holding("cur")
 	if err != nil {
 		return w.unreadable(b, err)
 	}
@@ -215,7 +215,7 @@ func (w *walker) child(parent *dir, disk string, path, levels []string) (any boo
 		has, w.strange = false, append(w.strange, d.path)
 	}
 	if has {
-		b.marks, b.fault = w.m.marks(d)
+		b.marks, b.fault = w.m.marksBeside(d, st, cur)
 		has = w.add(b)
 	}
 	inside, err := w.below(d, path, levels)
@@ -240,11 +240,17 @@ func vanished(err error) bool {
 // holds tells whether name is a directory in d. Unlike hasDir it does not
 // take an error of the disk for a no.
 func (d *dir) holds(name string) (bool, error) {
+	_, has, err := d.holding(name)
+	return has, err
+}
+
+// holding is holds that also gives what was seen.
+func (d *dir) holding(name string) (stat, bool, error) {
 	st, err := d.stat(name)
 	if vanished(err) {
-		return false, nil
+		return stat{}, false, nil
 	}
-	return err == nil && st.dir(), err
+	return st, err == nil && st.dir(), err
 }
 
 // unreadable lists a mailbox that could not be looked into, with all that the
@@ -330,10 +336,11 @@ func (w *walker) folder(root *dir, disk string) error {
 		return nil
 	}
 	var whole string
+	var cur stat
 	if err == nil {
 		defer d.close()
 		var has bool
-		if has, err = d.holds("cur"); err == nil && !has {
+		if cur, has, err = d.holding("cur"); err == nil && !has {
 			return nil
 		}
 	}
@@ -354,7 +361,12 @@ func (w *walker) folder(root *dir, disk string) error {
 		_, err := w.unreadable(b, err)
 		return err
 	}
-	b.marks, b.fault = w.m.marks(d)
+	self, err := d.self()
+	if err != nil {
+		b.fault = localFault(mail.GradeMailbox, err)
+	} else {
+		b.marks, b.fault = w.m.marksBeside(d, self, cur)
+	}
 	w.add(b)
 	return nil
 }
