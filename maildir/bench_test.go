@@ -124,3 +124,54 @@ func spentCPU(b *testing.B) time.Duration {
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
+
+// BenchmarkLargeMailbox looks at a mailbox of 100,000 messages: which keys it
+// holds, a listing, and a scan with a look at every file.
+func BenchmarkLargeMailbox(b *testing.B) {
+	m, err := Open(b.Context(), Options{Root: b.TempDir() + "/mail"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := m.Create(b.Context(), mail.Inbox); err != nil {
+		b.Fatal(err)
+	}
+	m.Bind(map[mail.BoxID]mail.MailboxName{1: mail.Inbox})
+	box, err := m.mailbox(b.Context(), mail.Inbox)
+	if err != nil {
+		b.Fatal(err)
+	}
+	f, err := m.open(box)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.close()
+	for i := range 100000 {
+		name := tokenKey(firstDay.Add(time.Duration(i)*time.Minute), mail.Token("bench", mail.Inbox, "1", mail.Ref(fmt.Sprint(i)))) + ":2,S"
+		file, err := f.cur.create(name)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := file.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	look := func(what string, do func() error) {
+		b.Run(what, func(b *testing.B) {
+			b.ReportAllocs()
+			began, runs := spentCPU(b), 0
+			for b.Loop() {
+				runs++
+				if err := do(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64((spentCPU(b)-began).Microseconds())/float64(runs)/1000, "cpu-ms/op")
+		})
+	}
+	look("keys", func() error { _, err := f.glance(nil); return err })
+	look("listing", func() error { _, err := f.once(); return err })
+	look("scan", func() error {
+		_, err := m.Scan(b.Context(), 1, plan.Since{}, func(plan.Seen) error { return nil })
+		return err
+	})
+}

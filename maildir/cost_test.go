@@ -118,3 +118,23 @@ func TestSurveyCost(t *testing.T) {
 		wantCalls(t, string(layout), x.called("Work"), want)
 	}
 }
+
+// TestPlaceCost: to place one message in a mailbox that stands still its names
+// are read once, without keeping them, and not again for the next one.
+func TestPlaceCost(t *testing.T) {
+	fx, x, _ := settledBox(t, 300)
+	for i, lists := range []int{2, 0, 0} { // cur and new
+		x.calls = nil
+		item := mail.Item{Token: mail.Token("x", mail.Inbox, "1", mail.Ref(fmt.Sprint(i))), Date: firstDay}
+		fx.put(mail.Inbox, incoming(1, letter(i), item))
+		wantEqual(t, "listings but of tmp", x.called("/INBOX/cur")["list"]+x.called("/INBOX/new")["list"], lists)
+		wantEqual(t, "looks at messages", x.called("/INBOX/cur/")["stat"]+x.called("/INBOX/new/")["stat"], 0)
+	}
+	// What somebody else puts there is seen, whoever changed the mailbox last.
+	token := mail.Token("x", mail.Inbox, "1", "foreign")
+	fx.write(strings.ReplaceAll(letter(9), "\r\n", "\n"), "INBOX", "cur", tokenKey(firstDay, token)+":2,R")
+	placed := fx.put(mail.Inbox, incoming(1, letter(9), mail.Item{Token: token, Date: firstDay}))
+	wantEqual(t, "found", placed[0].Ref, mail.Ref(tokenKey(firstDay, token)))
+	items, _ := fx.scan(mail.Inbox)
+	wantEqual(t, "messages", len(items), 305)
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -20,8 +21,12 @@ func bootID() string {
 	return strings.TrimSpace(string(id))
 }
 
-// maxListing is the most memory that one listing asks of the kernel at once.
-const maxListing = 64 << 20
+// maxListing is the most memory that one listing asks of the kernel at once,
+// maxScratch what is kept of it for the next.
+const (
+	maxListing = 64 << 20
+	maxScratch = 1 << 20
+)
 
 // entries lists the directory. It asks for all of it in one system call where
 // that fits: the kernel holds the directory's lock for the length of a call,
@@ -32,9 +37,15 @@ func (d *dir) entries(scratch *[]byte) (out []dirent, err error) {
 		if first {
 			out = out[:0]
 		}
-		text := string(block)
+		count, size := 0, 0
+		parseDirents(block, func(at, end int, _ kind) { count, size = count+1, size+end-at })
+		out = slices.Grow(out, count)
+		var text strings.Builder // one piece of memory for all names
+		text.Grow(size)
 		parseDirents(block, func(at, end int, k kind) {
-			out = append(out, dirent{name: text[at:end], kind: k})
+			from := text.Len()
+			text.Write(block[at:end])
+			out = append(out, dirent{name: text.String()[from:], kind: k})
 		})
 	})
 	if err != nil {
@@ -60,7 +71,12 @@ func (d *dir) blocks(scratch *[]byte, each func(first bool, block []byte)) error
 			return err
 		}
 	}
-	want := min(2*d.size+64<<10, maxListing)
+	defer func() {
+		if len(*scratch) > maxScratch {
+			*scratch = nil
+		}
+	}()
+	want := min(d.size+d.size/4+64<<10, maxListing)
 	for {
 		if int64(len(*scratch)) < want {
 			*scratch = make([]byte, want)
