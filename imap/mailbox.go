@@ -21,7 +21,12 @@ func (a *Account) Create(ctx context.Context, name mail.MailboxName) (plan.Box, 
 	}
 	l := listing{wire: wire, name: name}
 	err = a.retry(ctx, func(s *session) error {
+		var there bool
+		if l.mark, there, err = s.createAtOnce(wire); err != nil || there {
+			return err
+		}
 		if err := s.create(a.names, wire); err != nil {
+			_ = s.client.Unsubscribe(wire).Wait() // no server has to look whether it exists
 			return a.names.belowInbox(name, err)
 		}
 		if err := s.client.Subscribe(wire).Wait(); err != nil && isLoss(err) {
@@ -41,6 +46,25 @@ func (a *Account) Create(ctx context.Context, name mail.MailboxName) (plan.Box, 
 		v.validity, v.next = l.mark.validity, l.mark.next
 	}
 	return l.box(plan.Since{}), nil
+}
+
+// createAtOnce makes a mailbox, subscribes to it and looks at it in one round
+// trip. Its error is a loss; it is there if STATUS says so, whatever was said
+// of CREATE: not every server has the code ALREADYEXISTS (RFC 5530).
+func (s *session) createAtOnce(wire string) (m mark, there bool, err error) {
+	made, subscribed := s.client.Create(wire, nil), s.client.Subscribe(wire)
+	status := s.client.Status(wire, s.statusOptions())
+	for _, err := range []error{made.Wait(), subscribed.Wait()} {
+		if err != nil && isLoss(err) {
+			return m, false, err
+		}
+	}
+	data, err := status.Wait()
+	if err != nil {
+		return m, false, lossOnly(err)
+	}
+	m = markOf(data)
+	return m, m.validity != 0, nil
 }
 
 // create makes a mailbox. Servers make the levels above by themselves (RFC

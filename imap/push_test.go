@@ -295,3 +295,34 @@ func TestANewerFlagIsNotOverwritten(t *testing.T) {
 		})
 	}
 }
+
+// TestAMailboxIsMadeInOneFlight makes one on a server that answers nothing
+// before it was sent all.
+func TestAMailboxIsMadeInOneFlight(t *testing.T) {
+	m := imaptest.NewMailstore(fullCaps)
+	host, port := m.Script().Listen(t)
+	a := open(t, imap.Options{
+		Endpoint: imap.Endpoint{Host: host, Port: port, TLS: imap.TLSNone}, Username: "ann", IdleTimeout: 5 * time.Second,
+		Password: func(context.Context) (string, error) { return "secret", nil },
+	})
+	if _, err := a.Survey(ctx, nil); err != nil {
+		t.Fatal(err)
+	}
+	var late string
+	var sent []string
+	m.Spoil = func(_ int, cmd imaptest.Command, answer string) string {
+		if sent = append(sent, cmd.Name); len(sent) < 3 {
+			late += answer
+			return ""
+		}
+		answer, late = late+answer, ""
+		return answer
+	}
+	for range 2 { // that it is there already is no error, and costs nothing more
+		sent = nil
+		box, err := a.Create(ctx, "Work/Deep")
+		if err != nil || box.Epoch == "" || box.Next != 1 || !slices.Equal(sent, []string{"CREATE", "SUBSCRIBE", "STATUS"}) {
+			t.Errorf("%+v, %v, %q", box, err, sent)
+		}
+	}
+}
