@@ -7,7 +7,7 @@ import "time"
 type pace struct {
 	trips int
 	// fresh: a command was begun while none was unanswered, so that what is
-	// read next answers it. since is when it was sent, zero before.
+	// read next answers it. since is when the last of it was sent, zero before.
 	fresh    bool
 	since    time.Time
 	shortest time.Duration // 0: none was measured yet
@@ -22,10 +22,12 @@ func (p *pace) began(alone bool) {
 	}
 }
 
-// sent notes that something was sent, all there was of it or a part. What is
-// sent later, before the answer, does not make the round trip shorter.
-func (p *pace) sent(all bool) {
-	if p.fresh && all && p.since.IsZero() {
+// departs notes that something is about to be sent, the last of it or a part.
+// What is sent later, before the answer, does not make the round trip shorter.
+func (c *Conn) departs(last bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p := &c.pace; p.fresh && last && p.since.IsZero() {
 		p.since = time.Now()
 	}
 }
@@ -46,7 +48,7 @@ func (c *Conn) arrived() {
 	p.fresh = false
 }
 
-// RoundTrip is the shortest time so far from the end of what was sent when the
+// RoundTrip is the shortest time so far from sending the last of what was sent when the
 // server owed nothing to the first byte that came then: that of the link and
 // of the server's cheapest answer. 0 before the first answer.
 func (c *Conn) RoundTrip() time.Duration {

@@ -122,6 +122,7 @@ const maxWrite = 64 << 10
 // answer, too: it may have waited for what we send.
 func (c *Conn) send(p []byte) error {
 	for len(p) > 0 {
+		c.departs(len(p) <= maxWrite)
 		c.raw.SetWriteDeadline(time.Now().Add(c.opt.WriteTimeout))
 		n, err := c.raw.Write(p[:min(len(p), maxWrite)])
 		c.written.Add(int64(n))
@@ -133,7 +134,6 @@ func (c *Conn) send(p []byte) error {
 		}
 		p = p[n:]
 		c.mu.Lock()
-		c.pace.sent(len(p) == 0)
 		c.progress()
 		c.mu.Unlock()
 	}
