@@ -180,8 +180,9 @@ func (c closer) Close() error { return c() }
 func engineOptions(acc *config.Account, o *opened, s syncOptions, observe engine.Observer) engine.Options {
 	options := engine.Options{
 		Account: acc.Name, Local: o.local, Remote: o.remote, Index: o.index,
-		Keeper: keeper{o.index.Keeper(acc.State, acc.KeepDeleted, time.Now)},
-		Mode:   string(acc.Mode), Policy: policy(acc), Bound: acc.Username + "@" + acc.Host,
+		Keeper:   keeper{o.index.Keeper(acc.State, acc.KeepDeleted, time.Now)},
+		KeepsRef: [2]bool{plan.Local: true}, // a Maildir key goes with its file
+		Mode:     string(acc.Mode), Policy: policy(acc), Bound: acc.Username + "@" + acc.Host,
 		Scope: acc.Folders.InScope, GuardPercent: acc.DeleteGuard,
 		Accept: s.accept, Reject: s.reject, DryRun: s.dryRun, Clock: time.Now, Observer: observe,
 	}
