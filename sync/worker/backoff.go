@@ -1,0 +1,76 @@
+package worker
+
+import (
+	"errors"
+	"time"
+
+	"github.com/godwit-mail/godwit/mail"
+)
+
+// A pace is how long to wait after the first failure of a row, and at most.
+type pace struct{ first, most time.Duration }
+
+// paceOf says how patient each kind of trouble asks one to be. What a person
+// has to mend is tried seldom; a wrong password most of all, since servers
+// lock accounts.
+func paceOf(c mail.Class) pace {
+	switch c {
+	case mail.ClassAuth:
+		return pace{10 * time.Minute, 6 * time.Hour}
+	case mail.ClassTLS:
+		return pace{time.Minute, time.Hour}
+	case mail.ClassNetwork:
+		return pace{2 * time.Second, 5 * time.Minute}
+	case mail.ClassThrottle:
+		return pace{time.Minute, time.Hour}
+	case mail.ClassQuota:
+		return pace{15 * time.Minute, 6 * time.Hour}
+	case mail.ClassConfig:
+		return pace{time.Hour, 6 * time.Hour}
+	case mail.ClassLocal:
+		return pace{10 * time.Second, 15 * time.Minute}
+	}
+	return pace{15 * time.Second, 15 * time.Minute}
+}
+
+// A Waiter is an error that knows how long it asks to be left alone: a server
+// that throttles.
+type Waiter interface{ Wait() time.Duration }
+
+// A Backoff counts failures in a row and says how long to pause after each.
+type Backoff struct {
+	// Jitter gives a number in [0, 1), so that many clients of one server do
+	// not come back in the same second.
+	Jitter func() float64
+
+	failures int
+	class    mail.Class
+}
+
+// Failures is how many failures came in a row.
+func (b *Backoff) Failures() int { return b.failures }
+
+// Reset forgets them.
+func (b *Backoff) Reset() { b.failures = 0 }
+
+// Next counts a failure and gives the pause after it: doubled with each one of
+// the same class, and a quarter more or less at random. It is never shorter
+// than what the server asks for.
+func (b *Backoff) Next(err error) time.Duration {
+	if c := mail.ClassOf(err); c != b.class {
+		b.class, b.failures = c, 0
+	}
+	b.failures++
+	p := paceOf(b.class)
+	wait := p.first
+	for i := 1; i < b.failures && wait < p.most; i++ {
+		wait *= 2
+	}
+	wait = min(wait, p.most)
+	wait += time.Duration((b.Jitter() - 0.5) / 2 * float64(wait))
+	var asked Waiter
+	if errors.As(err, &asked) {
+		wait = max(wait, asked.Wait())
+	}
+	return wait
+}
