@@ -1,0 +1,161 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// serve listens with a handler until the test ends, and gives the socket.
+func serve(t *testing.T, handle Handler) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "run", "sock")
+	s, err := Listen(path, handle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- s.Serve(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the socket is left: %v", err)
+		}
+	})
+	return path
+}
+
+func TestCallIsAnswered(t *testing.T) {
+	big := strings.Repeat("long \x00\n", 400_000)
+	path := serve(t, func(_ context.Context, c Call, out, errs io.Writer) (int, error) {
+		fmt.Fprintf(out, "%s %v %v %d\n", c.Command, c.Args, c.JSON, c.Width)
+		fmt.Fprint(errs, "beside\n")
+		io.WriteString(out, big)
+		return 3, nil
+	})
+	var out, errs bytes.Buffer
+	exit, err := Do(t.Context(), path, Call{Command: "sync", Args: []string{"a", "--folder", "b c"}, JSON: true, Width: 80}, &out, &errs)
+	if err != nil || exit != 3 || out.String() != "sync [a --folder b c] true 80\n"+big || errs.String() != "beside\n" {
+		t.Errorf("exit %d, %v, %.60q, %q", exit, err, out.String(), errs.String())
+	}
+}
+
+func TestOnlyTheOwnerMayCall(t *testing.T) {
+	path := serve(t, nil)
+	if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("socket %v, %v", st.Mode(), err)
+	}
+	if st, err := os.Stat(filepath.Dir(path)); err != nil || st.Mode().Perm() != 0o700 {
+		t.Errorf("directory %v, %v", st.Mode(), err)
+	}
+}
+
+// Who asked breaks off, and is told the exit code all the same.
+func TestBreakingOff(t *testing.T) {
+	begun := make(chan struct{})
+	path := serve(t, func(ctx context.Context, _ Call, out, _ io.Writer) (int, error) {
+		close(begun)
+		<-ctx.Done()
+		fmt.Fprintln(out, "put away")
+		return 130, nil
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-begun; cancel() }()
+	var out bytes.Buffer
+	exit, err := Do(ctx, path, Call{}, &out, io.Discard)
+	if err != nil || exit != 130 || out.String() != "put away\n" {
+		t.Errorf("exit %d, %v, %q", exit, err, out.String())
+	}
+}
+
+// A caller that dies does not leave its work going on.
+func TestCallerDies(t *testing.T) {
+	ended := make(chan struct{})
+	path := serve(t, func(ctx context.Context, _ Call, out, _ io.Writer) (int, error) {
+		<-ctx.Done()
+		for range 100 {
+			fmt.Fprintln(out, "nobody reads this")
+		}
+		close(ended)
+		return 0, nil
+	})
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintln(conn, "{}")
+	conn.Close()
+	<-ended
+}
+
+func TestRefusals(t *testing.T) {
+	path := serve(t, func(context.Context, Call, io.Writer, io.Writer) (int, error) {
+		return 0, errors.New("there is no account \"x\"")
+	})
+	if _, err := Do(t.Context(), path, Call{}, io.Discard, io.Discard); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), `no account "x"`) {
+		t.Errorf("%v", err)
+	}
+	for _, text := range []string{"garbage\n", "{\"args\": 7}\n", strings.Repeat("a", 2*maxLine)} {
+		conn, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(conn, text) // the rest of what is too long is not read
+		answer, _ := io.ReadAll(conn)
+		if !strings.Contains(string(answer), "refused") {
+			t.Errorf("%.20q was answered by %q", text, answer)
+		}
+		conn.Close()
+	}
+}
+
+func TestNoDaemon(t *testing.T) {
+	dir := t.TempDir()
+	none := filepath.Join(dir, "none")
+	if _, err := Do(t.Context(), none, Call{}, nil, nil); !errors.Is(err, ErrNoDaemon) {
+		t.Errorf("no socket: %v", err)
+	}
+	// One that died left its socket.
+	dead := filepath.Join(dir, "dead")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: dead, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	l.Close()
+	if _, err := Do(t.Context(), dead, Call{}, nil, nil); !errors.Is(err, ErrNoDaemon) {
+		t.Errorf("left socket: %v", err)
+	}
+	s, err := Listen(dead, nil)
+	if err != nil {
+		t.Fatalf("taking over a socket that was left: %v", err)
+	}
+	if _, err := Listen(dead, nil); err == nil || !strings.Contains(err.Error(), "another daemon") {
+		t.Errorf("a second daemon: %v", err)
+	}
+	s.listener.Close()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Listen(file, nil); err == nil {
+		t.Error("a file was replaced by a socket")
+	}
+	if text, _ := os.ReadFile(file); string(text) != "mine" {
+		t.Error("a file was removed")
+	}
+	if _, err := Listen(filepath.Join(dir, strings.Repeat("long", 40)), nil); err == nil || !strings.Contains(err.Error(), "XDG_RUNTIME_DIR") {
+		t.Errorf("long path: %v", err)
+	}
+}

@@ -1,0 +1,178 @@
+package control
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// A Handler does what a call asks, and returns its exit code. It ends soon
+// when ctx does. An error is told to the caller as a refusal; nothing may have
+// been begun then.
+type Handler func(ctx context.Context, call Call, out, err io.Writer) (exit int, _ error)
+
+// callTime is how long a caller may take to say what it wants.
+const callTime = 10 * time.Second
+
+// maxPath is the longest path that a Unix socket can have everywhere, in bytes.
+const maxPath = 103
+
+// A Server hears calls.
+type Server struct {
+	listener *net.UnixListener
+	handle   Handler
+}
+
+// Listen makes the socket, and its directory if need be (0700). It fails if
+// another daemon listens there.
+func Listen(path string, handle Handler) (*Server, error) {
+	if len(path) > maxPath {
+		return nil, fmt.Errorf("the path of the daemon's socket is longer than %d bytes: %s: set XDG_RUNTIME_DIR, or choose a shorter state_dir", maxPath, path)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	if conn, err := net.Dial("unix", path); err == nil {
+		conn.Close()
+		return nil, fmt.Errorf("another daemon listens at %s", path)
+	} else if !nobody(err) {
+		return nil, fmt.Errorf("the daemon's socket: %w", err)
+	}
+	if st, err := os.Lstat(path); err == nil && st.Mode().Type() != os.ModeSocket {
+		return nil, fmt.Errorf("%s is in the way of the daemon's socket: move it away", path)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	listener, err := listenPrivately(path)
+	if err != nil {
+		return nil, fmt.Errorf("the daemon's socket: %w", err)
+	}
+	return &Server{listener: listener, handle: handle}, nil
+}
+
+// Serve hears calls until ctx ends, and then waits for those under way, which
+// are told to end. The socket is gone when it returns.
+func (s *Server) Serve(ctx context.Context) error {
+	defer context.AfterFunc(ctx, func() { s.listener.Close() })()
+	var calls sync.WaitGroup
+	defer calls.Wait()
+	for {
+		conn, err := s.listener.AcceptUnix()
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return err
+		case err != nil:
+			// Out of descriptors, perhaps: others will be let go.
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+			continue
+		}
+		calls.Go(func() {
+			defer conn.Close()
+			s.converse(ctx, conn)
+		})
+	}
+}
+
+// converse hears one call and answers it.
+func (s *Server) converse(ctx context.Context, conn *net.UnixConn) {
+	answer := &answer{conn: conn}
+	if err := ours(conn); err != nil {
+		answer.send(Frame{Refused: err.Error()})
+		return
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(callTime))
+	lines := bufio.NewReaderSize(io.LimitReader(conn, maxLine), 4096)
+	text, err := lines.ReadBytes('\n')
+	var call Call
+	if err == nil {
+		err = json.Unmarshal(text, &call)
+	}
+	if err != nil {
+		answer.send(Frame{Refused: fmt.Sprintf("the call cannot be read: %v", err)})
+		return
+	}
+	_ = conn.SetReadDeadline(time.Time{})
+	own, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		_, _ = io.Copy(io.Discard, conn) // ends when the caller closes its side, or we ours
+		cancel()
+	})
+	exit, err := s.handle(own, call, stream{answer, false}, stream{answer, true})
+	if err != nil {
+		answer.send(Frame{Refused: err.Error()})
+	} else {
+		answer.send(Frame{Exit: &exit})
+	}
+	conn.Close()
+	reader.Wait()
+}
+
+// An answer is written by several goroutines, a frame at a time.
+type answer struct {
+	mu   sync.Mutex
+	conn *net.UnixConn
+	gone bool
+}
+
+// send sends a frame. That a caller went away, or does not read, is no reason
+// to stop, nor to wait for it again.
+func (a *answer) send(f Frame) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.gone {
+		return
+	}
+	_ = a.conn.SetWriteDeadline(time.Now().Add(callTime))
+	a.gone = json.NewEncoder(a.conn).Encode(f) != nil
+}
+
+// A stream is one of the two outputs of a command.
+type stream struct {
+	*answer
+	isErr bool
+}
+
+// Write implements io.Writer.
+func (s stream) Write(p []byte) (int, error) {
+	for rest := p; len(rest) > 0; {
+		part := rest[:min(len(rest), maxLine/8)] // JSON may need six bytes for one
+		rest = rest[len(part):]
+		f := Frame{Out: string(part)}
+		if s.isErr {
+			f = Frame{Err: string(part)}
+		}
+		s.send(f)
+	}
+	return len(p), nil
+}
+
+// listenPrivately makes a socket that only its owner may use: the directory
+// around it decides until its mode is set, and callers of other users are
+// turned away besides.
+func listenPrivately(path string) (*net.UnixListener, error) {
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
