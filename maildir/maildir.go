@@ -33,8 +33,11 @@ type Options struct {
 	FSync bool
 	// Clock is time.Now if nil.
 	Clock plan.Clock
+	// Echo, if not nil, is told what is done to the tree; see Watch.
+	Echo *Echo
 
-	seam seam
+	seam      seam
+	pollEvery time.Duration // for tests
 }
 
 // A Maildir is one tree of Maildirs, open for one run. Its methods are called
@@ -64,6 +67,9 @@ func Open(_ context.Context, opt Options) (*Maildir, error) {
 	opt, err := opt.complete()
 	if err != nil {
 		return nil, err
+	}
+	if opt.Echo != nil {
+		opt.seam = opt.Echo.seam(opt.seam)
 	}
 	m := &Maildir{
 		opt:     opt,

@@ -1,0 +1,266 @@
+package maildir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+	"golang.org/x/sys/unix"
+)
+
+// pollEvery is how often directories are looked at whose changes the kernel
+// does not tell.
+const pollEvery = 5 * time.Second
+
+// Watch tells of what others change in the tree: it calls changed, for each
+// change or for several, until ctx ends, with the path of what changed if it
+// is known. up is called once everything is
+// watched, with a note for people, which is "" if the kernel tells of changes;
+// where it does not (the limits of inotify, network file systems, a root that
+// is not there) Watch looks at the times of the directories every few seconds
+// and the note says why. What Options.Echo explains is not told.
+//
+// Neither function may block. The error is never nil.
+func Watch(ctx context.Context, opt Options, up func(note string), changed func(path string)) error {
+	echo := opt.Echo
+	if echo == nil {
+		echo = NewEcho()
+	}
+	opt.Echo = nil // nothing is changed here
+	m, err := Open(ctx, opt)
+	if err != nil {
+		return err
+	}
+	w := &watch{m: m, echo: echo, changed: changed, paths: map[string]bool{}, every: pollEvery}
+	if opt.pollEvery > 0 {
+		w.every = opt.pollEvery
+	}
+	why := w.listen(ctx, up)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return w.poll(ctx, why, up)
+}
+
+// A watch is one Watch under way.
+type watch struct {
+	m       *Maildir
+	echo    *Echo
+	changed func(path string)
+	events  *fsnotify.Watcher
+	paths   map[string]bool // directories that are watched; true: of messages
+	every   time.Duration
+}
+
+// listen tells of changes as the kernel does. Its error says why it cannot.
+func (w *watch) listen(ctx context.Context, up func(note string)) error {
+	events, err := fsnotify.NewWatcher()
+	if err != nil {
+		return limited(err)
+	}
+	defer events.Close()
+	w.events = events
+	if _, err := w.addAll(ctx); err != nil {
+		return err
+	}
+	up("")
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case err, ok := <-events.Errors:
+			if !ok {
+				return errors.New("the kernel tells of no changes any more")
+			}
+			if !errors.Is(err, fsnotify.ErrEventOverflow) {
+				return limited(err)
+			}
+			w.changed("") // some were missed
+		case ev, ok := <-events.Events:
+			if !ok {
+				return errors.New("the kernel tells of no changes any more")
+			}
+			if err := w.hear(ctx, ev); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// hear decides about one event.
+func (w *watch) hear(ctx context.Context, ev fsnotify.Event) error {
+	if ev.Op&(fsnotify.Create|fsnotify.Remove|fsnotify.Rename) == 0 {
+		return nil // bytes and attributes: neither adds, moves nor flags a message
+	}
+	parent, name := filepath.Split(ev.Name)
+	ofMessages, watched := w.paths[strings.TrimSuffix(parent, "/")]
+	_, isDir := w.paths[ev.Name]
+	switch {
+	case isDir && !ev.Has(fsnotify.Create):
+		delete(w.paths, ev.Name) // its watch has gone with it
+		if ev.Name == w.m.opt.Root {
+			return errors.New("the Maildir was moved away")
+		}
+		if !w.echo.heard(ev) {
+			w.changed(ev.Name)
+		}
+		return nil
+	case watched && ofMessages:
+		if !strings.HasPrefix(name, ".") && !w.echo.heard(ev) {
+			w.changed(ev.Name)
+		}
+		return nil
+	case !ev.Has(fsnotify.Create) || !isDirectory(ev.Name):
+		return nil // what others keep beside mailboxes
+	}
+	own := w.echo.heard(ev)
+	added, err := w.addAll(ctx)
+	if added || !own {
+		w.changed(ev.Name) // something may have come before it was watched
+	}
+	return err
+}
+
+func isDirectory(path string) bool {
+	st, err := os.Lstat(path)
+	return err == nil && st.IsDir()
+}
+
+// addAll watches what is not yet watched of the tree.
+func (w *watch) addAll(ctx context.Context) (added bool, err error) {
+	root, err := w.m.opt.seam.openPath(w.m.opt.Root)
+	if err != nil {
+		if gone(err) {
+			err = errors.New("the Maildir is not there")
+		}
+		return false, err
+	}
+	local := root.local()
+	root.close()
+	if !local {
+		return false, errors.New("its file system does not tell of changes that are made elsewhere")
+	}
+	if w.m.opt.Inbox != "" {
+		if added, err = w.add(ctx, w.m.opt.Inbox, 1); err != nil {
+			return added, err
+		}
+	}
+	more, err := w.add(ctx, w.m.opt.Root, 0)
+	return added || more, err
+}
+
+// add watches a directory and those below it: cur and new, which hold the
+// messages of a mailbox, and those in which mailboxes may come and go. A
+// directory is watched before it is read, so that nothing comes unseen.
+func (w *watch) add(ctx context.Context, path string, level int) (added bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	base := filepath.Base(path)
+	ofMessages := level > 0 && (base == "cur" || base == "new")
+	if _, ok := w.paths[path]; !ok {
+		err := w.events.Add(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR):
+			return false, nil // gone meanwhile
+		case err != nil:
+			return false, limited(err)
+		}
+		w.paths[path], added = ofMessages, true
+	}
+	if ofMessages {
+		return added, nil
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return added, nil // its own trouble: a run tells of it
+	}
+	for _, e := range entries {
+		if !e.IsDir() || !w.takesPart(e.Name(), level) {
+			continue
+		}
+		more, err := w.add(ctx, path+"/"+e.Name(), level+1)
+		added = added || more
+		if err != nil {
+			return added, err
+		}
+	}
+	return added, nil
+}
+
+// takesPart tells whether a directory that lies so many levels below the root
+// may be, or hold, a mailbox or its messages.
+func (w *watch) takesPart(name string, level int) bool {
+	switch {
+	case name == "tmp":
+		return false
+	case name == "cur" || name == "new":
+		return true
+	case w.m.opt.Layout == PlusPlus:
+		return level == 0 && strings.HasPrefix(name, ".")
+	}
+	return !strings.HasPrefix(name, ".")
+}
+
+// limited explains an error of inotify.
+func limited(err error) error {
+	switch {
+	case errors.Is(err, unix.ENOSPC):
+		return fmt.Errorf("the kernel watches no more directories for this user: raise fs.inotify.max_user_watches")
+	case errors.Is(err, unix.EMFILE):
+		return fmt.Errorf("the kernel has no more watchers for this user: raise fs.inotify.max_user_instances")
+	}
+	return err
+}
+
+// poll tells of changes by looking at the times of directories. why says what
+// made it necessary.
+func (w *watch) poll(ctx context.Context, why error, up func(note string)) error {
+	was, err := w.times(ctx)
+	if err != nil {
+		return err
+	}
+	up(fmt.Sprintf("looks every %v: %v", w.every, why))
+	tick := time.NewTicker(w.every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+		now, err := w.times(ctx)
+		if err != nil {
+			return err
+		}
+		if now != was {
+			was = now
+			w.changed("")
+		}
+	}
+}
+
+// times sums up what the directories of all mailboxes look like. A time that
+// is not settled yet looks different once it is: in between, a change may have
+// left it as it was.
+func (w *watch) times(ctx context.Context) (string, error) {
+	found, err := w.m.walk(ctx, nil)
+	if err != nil {
+		return "", err
+	}
+	before := w.m.opt.Clock().Add(-settled)
+	var sum strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(found.found)) {
+		k := found.found[name].marks
+		fmt.Fprintf(&sum, "%s %v %v %v\n", name, k.cur, k.new, k.cur.before(before) && k.new.before(before))
+	}
+	return sum.String(), nil
+}
