@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"syscall"
@@ -14,25 +13,18 @@ import (
 
 // A Call is what a command asks of the daemon.
 type Call struct {
-	// Version is the caller's; a daemon of another version may refuse it.
+	// Version is the caller's program; the daemon may refuse another one.
 	Version string `json:"version"`
 	// Config is the configuration file that the caller uses, absolute.
-	Config  string   `json:"config"`
-	Command string   `json:"command"`
-	Args    []string `json:"args,omitempty"`
-	// JSON, Verbose, Quiet are the flags of the same names; Width is that of
-	// the caller's terminal, 0 if it has none.
-	JSON    bool `json:"json,omitempty"`
-	Verbose bool `json:"verbose,omitempty"`
-	Quiet   bool `json:"quiet,omitempty"`
-	Width   int  `json:"width,omitempty"`
+	Config  string          `json:"config"`
+	Command string          `json:"command"`
+	Args    json.RawMessage `json:"args,omitempty"`
 }
 
-// A Frame is a part of the answer: something to print, or the exit code.
-type Frame struct {
-	Out  string `json:"out,omitempty"` // to standard output
-	Err  string `json:"err,omitempty"` // to standard error
-	Exit *int   `json:"exit,omitempty"`
+// A frame is a part of the answer.
+type frame struct {
+	Data json.RawMessage `json:"data,omitempty"`
+	Exit *int            `json:"exit,omitempty"` // the end
 	// Refused says why the call was not even begun.
 	Refused string `json:"refused,omitempty"`
 }
@@ -44,45 +36,46 @@ var ErrNoDaemon = errors.New("no daemon is running")
 var ErrRefused = errors.New("the daemon refused")
 
 // maxLine is the longest line of a conversation, in bytes.
-const maxLine = 1 << 20
+const maxLine = 4 << 20
 
-// Do makes a call at the socket and copies what is printed to out and err. The
-// end of ctx asks the daemon to break off; Do waits for the exit code all the
+// Do makes a call at the socket and hands what is sent back to each. The end
+// of ctx asks the daemon to break off; Do waits for the exit code all the
 // same. It returns an error that is ErrNoDaemon if nobody listens, and one
 // that wraps ErrRefused if nothing was begun; any other means that the
-// connection broke, and that it is not known how the work ended.
-func Do(ctx context.Context, path string, call Call, out, err io.Writer) (exit int, _ error) {
-	conn, e := net.Dial("unix", path)
-	if nobody(e) {
+// conversation broke, and that it is not known how the work ended. An error of
+// each ends the call and is returned as it is.
+func Do(ctx context.Context, path string, call Call, each func(json.RawMessage) error) (exit int, _ error) {
+	conn, err := net.Dial("unix", path)
+	if nobody(err) {
 		return 0, ErrNoDaemon
 	}
-	if e != nil {
-		return 0, fmt.Errorf("calling the daemon: %w", e)
+	if err != nil {
+		return 0, fmt.Errorf("calling the daemon: %w", err)
 	}
 	defer conn.Close()
-	if e := json.NewEncoder(conn).Encode(call); e != nil {
-		return 0, fmt.Errorf("calling the daemon: %w", e)
+	if err := json.NewEncoder(conn).Encode(call); err != nil {
+		return 0, fmt.Errorf("calling the daemon: %w", err)
 	}
 	defer context.AfterFunc(ctx, func() { _ = conn.(*net.UnixConn).CloseWrite() })()
 	lines := bufio.NewScanner(conn)
 	lines.Buffer(nil, maxLine)
 	for lines.Scan() {
-		var f Frame
-		if e := json.Unmarshal(lines.Bytes(), &f); e != nil {
-			return 0, fmt.Errorf("the daemon's answer: %w", e)
+		var f frame
+		if err := json.Unmarshal(lines.Bytes(), &f); err != nil {
+			return 0, fmt.Errorf("the daemon's answer: %w", err)
 		}
-		if f.Refused != "" {
+		switch {
+		case f.Refused != "":
 			return 0, fmt.Errorf("%w: %s", ErrRefused, f.Refused)
-		}
-		// A reader that went away is no reason to stop.
-		_, _ = io.WriteString(out, f.Out)
-		_, _ = io.WriteString(err, f.Err)
-		if f.Exit != nil {
+		case f.Exit != nil:
 			return *f.Exit, nil
 		}
+		if err := each(f.Data); err != nil {
+			return 0, err
+		}
 	}
-	if e := lines.Err(); e != nil {
-		return 0, fmt.Errorf("the daemon's answer: %w", e)
+	if err := lines.Err(); err != nil {
+		return 0, fmt.Errorf("the daemon's answer: %w", err)
 	}
 	return 0, errors.New("the daemon went away in the middle: see its log, then godwit status")
 }

@@ -1,8 +1,8 @@
 package control
 
 import (
-	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -36,18 +37,28 @@ func serve(t *testing.T, handle Handler) string {
 	return path
 }
 
+type said struct{ Text string }
+
 func TestCallIsAnswered(t *testing.T) {
-	big := strings.Repeat("long \x00\n", 400_000)
-	path := serve(t, func(_ context.Context, c Call, out, errs io.Writer) (int, error) {
-		fmt.Fprintf(out, "%s %v %v %d\n", c.Command, c.Args, c.JSON, c.Width)
-		fmt.Fprint(errs, "beside\n")
-		io.WriteString(out, big)
+	big := strings.Repeat("long \x00\n", 100_000)
+	path := serve(t, func(_ context.Context, c Call, send func(any)) (int, error) {
+		send(said{c.Command + string(c.Args)})
+		var all sync.WaitGroup
+		for range 10 {
+			all.Go(func() { send(said{big}) })
+		}
+		all.Wait()
 		return 3, nil
 	})
-	var out, errs bytes.Buffer
-	exit, err := Do(t.Context(), path, Call{Command: "sync", Args: []string{"a", "--folder", "b c"}, JSON: true, Width: 80}, &out, &errs)
-	if err != nil || exit != 3 || out.String() != "sync [a --folder b c] true 80\n"+big || errs.String() != "beside\n" {
-		t.Errorf("exit %d, %v, %.60q, %q", exit, err, out.String(), errs.String())
+	var got []string
+	exit, err := Do(t.Context(), path, Call{Command: "sync", Args: json.RawMessage(`["a b"]`)}, func(data json.RawMessage) error {
+		var s said
+		err := json.Unmarshal(data, &s)
+		got = append(got, s.Text)
+		return err
+	})
+	if err != nil || exit != 3 || len(got) != 11 || got[0] != `sync["a b"]` || got[10] != big {
+		t.Errorf("exit %d, %v, %d frames, %.40q", exit, err, len(got), got)
 	}
 }
 
@@ -64,28 +75,28 @@ func TestOnlyTheOwnerMayCall(t *testing.T) {
 // Who asked breaks off, and is told the exit code all the same.
 func TestBreakingOff(t *testing.T) {
 	begun := make(chan struct{})
-	path := serve(t, func(ctx context.Context, _ Call, out, _ io.Writer) (int, error) {
+	path := serve(t, func(ctx context.Context, _ Call, send func(any)) (int, error) {
 		close(begun)
 		<-ctx.Done()
-		fmt.Fprintln(out, "put away")
+		send(said{"put away"})
 		return 130, nil
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-begun; cancel() }()
-	var out bytes.Buffer
-	exit, err := Do(ctx, path, Call{}, &out, io.Discard)
-	if err != nil || exit != 130 || out.String() != "put away\n" {
-		t.Errorf("exit %d, %v, %q", exit, err, out.String())
+	var out string
+	exit, err := Do(ctx, path, Call{}, func(data json.RawMessage) error { out += string(data); return nil })
+	if err != nil || exit != 130 || out != `{"Text":"put away"}` {
+		t.Errorf("exit %d, %v, %q", exit, err, out)
 	}
 }
 
 // A caller that dies does not leave its work going on.
 func TestCallerDies(t *testing.T) {
 	ended := make(chan struct{})
-	path := serve(t, func(ctx context.Context, _ Call, out, _ io.Writer) (int, error) {
+	path := serve(t, func(ctx context.Context, _ Call, send func(any)) (int, error) {
 		<-ctx.Done()
 		for range 100 {
-			fmt.Fprintln(out, "nobody reads this")
+			send("nobody reads this")
 		}
 		close(ended)
 		return 0, nil
@@ -100,13 +111,13 @@ func TestCallerDies(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	path := serve(t, func(context.Context, Call, io.Writer, io.Writer) (int, error) {
+	path := serve(t, func(context.Context, Call, func(any)) (int, error) {
 		return 0, errors.New("there is no account \"x\"")
 	})
-	if _, err := Do(t.Context(), path, Call{}, io.Discard, io.Discard); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), `no account "x"`) {
+	if _, err := Do(t.Context(), path, Call{}, nil); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), `no account "x"`) {
 		t.Errorf("%v", err)
 	}
-	for _, text := range []string{"garbage\n", "{\"args\": 7}\n", strings.Repeat("a", 2*maxLine)} {
+	for _, text := range []string{"garbage\n", "{\"config\": 7}\n", strings.Repeat("a", 2*maxLine)} {
 		conn, err := net.Dial("unix", path)
 		if err != nil {
 			t.Fatal(err)
@@ -123,7 +134,7 @@ func TestRefusals(t *testing.T) {
 func TestNoDaemon(t *testing.T) {
 	dir := t.TempDir()
 	none := filepath.Join(dir, "none")
-	if _, err := Do(t.Context(), none, Call{}, nil, nil); !errors.Is(err, ErrNoDaemon) {
+	if _, err := Do(t.Context(), none, Call{}, nil); !errors.Is(err, ErrNoDaemon) {
 		t.Errorf("no socket: %v", err)
 	}
 	// One that died left its socket.
@@ -134,7 +145,7 @@ func TestNoDaemon(t *testing.T) {
 	}
 	l.SetUnlinkOnClose(false)
 	l.Close()
-	if _, err := Do(t.Context(), dead, Call{}, nil, nil); !errors.Is(err, ErrNoDaemon) {
+	if _, err := Do(t.Context(), dead, Call{}, nil); !errors.Is(err, ErrNoDaemon) {
 		t.Errorf("left socket: %v", err)
 	}
 	s, err := Listen(dead, nil)

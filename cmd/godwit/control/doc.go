@@ -1,9 +1,10 @@
 // Package control lets a command talk to the daemon that runs already: over a
-// Unix socket, the daemon does what was asked and sends back what the command
-// prints and its exit code.
+// Unix socket, the daemon does what was asked and sends back what happens and,
+// at the end, the exit code.
 //
-// A conversation is lines of JSON: one Call from the command, then Frames
-// from the daemon, the last of them with the exit code. When the command
+// A conversation is lines of JSON: one Call from the command, then frames
+// from the daemon, the last of them with the exit code. What the frames before
+// it hold is between the two ends. When the command
 // closes its side of the connection, it asks for the work to be broken off;
 // the frames go on until the exit code.
 //

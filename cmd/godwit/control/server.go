@@ -14,10 +14,11 @@ import (
 	"time"
 )
 
-// A Handler does what a call asks, and returns its exit code. It ends soon
-// when ctx does. An error is told to the caller as a refusal; nothing may have
-// been begun then.
-type Handler func(ctx context.Context, call Call, out, err io.Writer) (exit int, _ error)
+// A Handler does what a call asks, sends what is to be told, and returns the
+// exit code. It ends soon when ctx does. An error is told to the caller as a
+// refusal; nothing may have been begun then. send may be called by several
+// goroutines, and never fails: a caller that went away is no reason to stop.
+type Handler func(ctx context.Context, call Call, send func(any)) (exit int, _ error)
 
 // callTime is how long a caller may take to say what it wants.
 const callTime = 10 * time.Second
@@ -91,7 +92,7 @@ func (s *Server) Serve(ctx context.Context) error {
 func (s *Server) converse(ctx context.Context, conn *net.UnixConn) {
 	answer := &answer{conn: conn}
 	if err := ours(conn); err != nil {
-		answer.send(Frame{Refused: err.Error()})
+		answer.frame(frame{Refused: err.Error()})
 		return
 	}
 	_ = conn.SetReadDeadline(time.Now().Add(callTime))
@@ -102,7 +103,7 @@ func (s *Server) converse(ctx context.Context, conn *net.UnixConn) {
 		err = json.Unmarshal(text, &call)
 	}
 	if err != nil {
-		answer.send(Frame{Refused: fmt.Sprintf("the call cannot be read: %v", err)})
+		answer.frame(frame{Refused: fmt.Sprintf("the call cannot be read: %v", err)})
 		return
 	}
 	_ = conn.SetReadDeadline(time.Time{})
@@ -113,11 +114,11 @@ func (s *Server) converse(ctx context.Context, conn *net.UnixConn) {
 		_, _ = io.Copy(io.Discard, conn) // ends when the caller closes its side, or we ours
 		cancel()
 	})
-	exit, err := s.handle(own, call, stream{answer, false}, stream{answer, true})
+	exit, err := s.handle(own, call, answer.send)
 	if err != nil {
-		answer.send(Frame{Refused: err.Error()})
+		answer.frame(frame{Refused: err.Error()})
 	} else {
-		answer.send(Frame{Exit: &exit})
+		answer.frame(frame{Exit: &exit})
 	}
 	conn.Close()
 	reader.Wait()
@@ -130,9 +131,8 @@ type answer struct {
 	gone bool
 }
 
-// send sends a frame. That a caller went away, or does not read, is no reason
-// to stop, nor to wait for it again.
-func (a *answer) send(f Frame) {
+// frame sends one, and does not wait again for a caller that does not read.
+func (a *answer) frame(f frame) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.gone {
@@ -142,24 +142,11 @@ func (a *answer) send(f Frame) {
 	a.gone = json.NewEncoder(a.conn).Encode(f) != nil
 }
 
-// A stream is one of the two outputs of a command.
-type stream struct {
-	*answer
-	isErr bool
-}
-
-// Write implements io.Writer.
-func (s stream) Write(p []byte) (int, error) {
-	for rest := p; len(rest) > 0; {
-		part := rest[:min(len(rest), maxLine/8)] // JSON may need six bytes for one
-		rest = rest[len(part):]
-		f := Frame{Out: string(part)}
-		if s.isErr {
-			f = Frame{Err: string(part)}
-		}
-		s.send(f)
+func (a *answer) send(v any) {
+	data, err := json.Marshal(v)
+	if err == nil {
+		a.frame(frame{Data: data})
 	}
-	return len(p), nil
 }
 
 // listenPrivately makes a socket that only its owner may use: the directory
