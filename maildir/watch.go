@@ -39,15 +39,19 @@ func Watch(ctx context.Context, opt Options, up func(note string), changed func(
 	if err != nil {
 		return err
 	}
-	w := &watch{m: m, echo: echo, changed: changed, paths: map[string]bool{}, every: pollEvery}
+	w := &watch{m: m, echo: echo, changed: changed, every: pollEvery}
 	if opt.pollEvery > 0 {
 		w.every = opt.pollEvery
 	}
-	why := w.listen(ctx, up)
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
+	for {
+		why := w.listen(ctx, up)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := w.poll(ctx, why, up); err != nil {
+			return err
+		}
 	}
-	return w.poll(ctx, why, up)
 }
 
 // A watch is one Watch under way.
@@ -60,6 +64,12 @@ type watch struct {
 	every   time.Duration
 }
 
+// errAbsent says why nothing can be listened to.
+var errAbsent = errors.New("the Maildir is not there")
+
+// listenAgain is after how long of polling the kernel is tried again.
+const listenAgain = 15 * time.Minute
+
 // listen tells of changes as the kernel does. Its error says why it cannot.
 func (w *watch) listen(ctx context.Context, up func(note string)) error {
 	events, err := fsnotify.NewWatcher()
@@ -67,7 +77,7 @@ func (w *watch) listen(ctx context.Context, up func(note string)) error {
 		return limited(err)
 	}
 	defer events.Close()
-	w.events = events
+	w.events, w.paths = events, map[string]bool{}
 	if _, err := w.addAll(ctx); err != nil {
 		return err
 	}
@@ -107,7 +117,7 @@ func (w *watch) hear(ctx context.Context, ev fsnotify.Event) error {
 	case isDir && !ev.Has(fsnotify.Create):
 		delete(w.paths, ev.Name) // its watch has gone with it
 		if ev.Name == w.m.opt.Root {
-			return errors.New("the Maildir was moved away")
+			return errAbsent
 		}
 		if !w.echo.heard(ev) {
 			w.changed(ev.Name)
@@ -139,7 +149,7 @@ func (w *watch) addAll(ctx context.Context) (added bool, err error) {
 	root, err := w.m.opt.seam.openPath(w.m.opt.Root)
 	if err != nil {
 		if gone(err) {
-			err = errors.New("the Maildir is not there")
+			err = errAbsent
 		}
 		return false, err
 	}
@@ -222,7 +232,7 @@ func limited(err error) error {
 }
 
 // poll tells of changes by looking at the times of directories. why says what
-// made it necessary.
+// made it necessary; it returns nil when that may be over.
 func (w *watch) poll(ctx context.Context, why error, up func(note string)) error {
 	was, err := w.times(ctx)
 	if err != nil {
@@ -231,11 +241,18 @@ func (w *watch) poll(ctx context.Context, why error, up func(note string)) error
 	up(fmt.Sprintf("looks every %v: %v", w.every, why))
 	tick := time.NewTicker(w.every)
 	defer tick.Stop()
+	over := time.After(listenAgain)
 	for {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		case <-over:
+			return nil
 		case <-tick.C:
+		}
+		if errors.Is(why, errAbsent) && isDirectory(w.m.opt.Root) {
+			w.changed("") // it came before it was listened to
+			return nil
 		}
 		now, err := w.times(ctx)
 		if err != nil {

@@ -184,16 +184,56 @@ func TestWatchFollowsMailboxes(t *testing.T) {
 	w.tells("a mailbox that was removed")
 }
 
-// A root that is not there is looked for, and so is what comes in it.
-func TestWatchPollsWhereItMust(t *testing.T) {
+// A root that is not there is waited for, and listened to when it comes; one
+// that goes is waited for again.
+func TestWatchWaitsForTheRoot(t *testing.T) {
 	w := watching(t, FS)
-	if note := <-w.up; !strings.Contains(note, "not there") {
+	for range 2 {
+		if note := <-w.up; !strings.Contains(note, "not there") {
+			t.Errorf("note %q", note)
+		}
+		w.make(mail.Inbox)
+		w.tells("a root")
+		if note := <-w.up; note != "" {
+			t.Errorf("note %q", note)
+		}
+		w.settles("INBOX", "marker")
+		if err := os.RemoveAll(w.root); err != nil {
+			t.Fatal(err)
+		}
+		w.tells("that the root went")
+		for len(w.changes) > 0 {
+			<-w.changes
+		}
+		w.reopen()
+	}
+	<-w.up
+}
+
+// What the kernel does not tell is seen by looking.
+func TestWatchPolls(t *testing.T) {
+	fx := newFixture(t, Options{})
+	fx.make(mail.Inbox)
+	m, err := Open(t.Context(), fx.opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes := make(chan string, 1<<16)
+	w := &watch{m: m, changed: func(path string) { changes <- path }, every: time.Millisecond}
+	ctx, cancel := context.WithCancel(t.Context())
+	up, done := make(chan string, 1), make(chan error)
+	go func() { done <- w.poll(ctx, errors.New("it is far away"), func(note string) { up <- note }) }()
+	if note := <-up; !strings.Contains(note, "far away") {
 		t.Errorf("note %q", note)
 	}
-	w.make(mail.Inbox)
-	w.tells("a mailbox")
-	w.deliver("INBOX", "1")
-	w.tells("a delivery")
+	for _, name := range []string{"1", "2"} {
+		fx.write("Subject: x\n\nx\n", "INBOX", "new", name)
+		<-changes
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("ended with %v", err)
+	}
 }
 
 func TestLimitsOfTheKernelAreExplained(t *testing.T) {

@@ -103,6 +103,8 @@ type syncOptions struct {
 	matched        func()           // called for each mailbox that only takes in
 	accept, reject bool
 	dryRun         bool
+	chatty         bool          // tell of what works as it is, too
+	echo           *maildir.Echo // told of what is done to the Maildir; nil for nobody
 }
 
 // An opened account is ready for one run.
@@ -115,7 +117,7 @@ type opened struct {
 
 // open takes the account's lock and opens its index and both sides. A dry
 // run of an account without an index uses an empty one that is thrown away.
-func open(ctx context.Context, acc *config.Account, dryRun bool) (o *opened, err error) {
+func open(ctx context.Context, acc *config.Account, s syncOptions) (o *opened, err error) {
 	o = &opened{}
 	defer func() {
 		if err != nil {
@@ -123,7 +125,7 @@ func open(ctx context.Context, acc *config.Account, dryRun bool) (o *opened, err
 		}
 	}()
 	state := acc.State
-	if _, err := os.Stat(acc.IndexFile()); dryRun && errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(acc.IndexFile()); s.dryRun && errors.Is(err, fs.ErrNotExist) {
 		if state, err = os.MkdirTemp("", "godwit-dry-run-"); err != nil {
 			return o, err
 		}
@@ -137,12 +139,14 @@ func open(ctx context.Context, acc *config.Account, dryRun bool) (o *opened, err
 		return o, err
 	}
 	o.closers = append(o.closers, o.index)
-	return o, o.openSides(ctx, acc)
+	return o, o.openSides(ctx, acc, s.echo)
 }
 
 // openSides makes ready to use the Maildir and the server.
-func (o *opened) openSides(ctx context.Context, acc *config.Account) error {
-	local, err := maildir.Open(ctx, maildirOptions(acc))
+func (o *opened) openSides(ctx context.Context, acc *config.Account, echo *maildir.Echo) error {
+	options := maildirOptions(acc)
+	options.Echo = echo
+	local, err := maildir.Open(ctx, options)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/store"
 	"github.com/godwit-mail/godwit/sync/plan"
+	"github.com/godwit-mail/godwit/sync/worker"
 )
 
 // statusCounts is what is known of an account, or of one of its mailboxes.
@@ -38,8 +39,9 @@ func (a *app) statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status [ACCOUNT…]",
 		Short: "tell how each account and mailbox stands",
-		Long: "Tells of each account and mailbox when it last ran, how much mail it has, and what is held, pending or declined.\n" +
-			"Reads the index only: it works without the network, and while a sync runs.",
+		Long: "Tells of each account and mailbox when it last ran, how much mail it has, and what is held, pending or declined;\n" +
+			"where a daemon runs, also what it does, watches and waits for. Otherwise it reads the index only: it works without\n" +
+			"the network, and while a sync runs.",
 		RunE: func(cmd *cobra.Command, names []string) error {
 			conf, err := a.load()
 			if err != nil {
@@ -49,8 +51,12 @@ func (a *app) statusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			live, err := a.liveStatuses(cmd.Context(), conf)
+			if err != nil {
+				a.fail("", err)
+			}
 			for _, acc := range accounts {
-				if err := a.statusAccount(cmd.Context(), acc); err != nil {
+				if err := a.statusAccount(cmd.Context(), acc, live[acc.Name]); err != nil {
 					if cmd.Context().Err() != nil {
 						return err
 					}
@@ -70,17 +76,32 @@ type state struct {
 	held     []plan.Held
 	pending  []plan.Pending
 	declines []plan.Decline
+	live     *liveStatus // nil: no daemon runs
 }
 
-func (a *app) statusAccount(ctx context.Context, acc *config.Account) error {
+// liveStatuses asks a running daemon, by account; there are none if none runs.
+func (a *app) liveStatuses(ctx context.Context, conf *config.Config) (map[string]*liveStatus, error) {
+	all := map[string]*liveStatus{}
+	_, _, err := a.askDaemon(ctx, conf, "status", nil, func(told sent) error {
+		if told.Status != nil {
+			all[told.Status.Account] = told.Status
+		}
+		return nil
+	})
+	return all, err
+}
+
+func (a *app) statusAccount(ctx context.Context, acc *config.Account, live *liveStatus) error {
 	s, err := readState(ctx, acc)
 	if err != nil {
 		return err
 	}
+	s.live = live
 	if a.json {
 		a.statusObjects(acc, s)
 	}
 	a.out.line("%s  %s@%s  %s", acc.Name, acc.Username, acc.Host, maildirText(acc))
+	a.liveLines(s.live)
 	a.out.line("  last run: %s", a.lastRunText(s))
 	for _, e := range s.last.Errors {
 		a.out.line("  error: %s", e)
@@ -164,6 +185,31 @@ func (a *app) lastRunText(s *state) string {
 		result = fmt.Sprintf("exit %d", s.last.Exit)
 	}
 	return fmt.Sprintf("%s (%s ago), %s", s.last.Ended.Local().Format("2006-01-02 15:04:05"), ageText(a.now().Sub(s.last.Ended)), result)
+}
+
+// liveLines tell how the account stands with its daemon.
+func (a *app) liveLines(l *liveStatus) {
+	if l == nil {
+		return
+	}
+	text := l.State
+	if !l.Next.IsZero() && l.State != string(worker.Running) {
+		text += ", next run " + l.Next.Local().Format("2006-01-02 15:04:05")
+	}
+	a.out.line("  daemon: %s", text)
+	if l.Failures > 0 {
+		a.out.line("  failing for %s, %s: %s", ageText(a.now().Sub(l.Since)), count(l.Failures, "attempt"), l.Error)
+	}
+	for _, x := range l.Watches {
+		switch {
+		case x.Error != "":
+			a.out.line("  not watching the %s for %s: %s", x.Name, ageText(a.now().Sub(x.Since)), x.Error)
+		case x.Up && x.Note != "":
+			a.out.line("  watching the %s: %s", x.Name, x.Note)
+		case x.Up:
+			a.out.line("  watching the %s", x.Name)
+		}
+	}
 }
 
 func maildirText(acc *config.Account) string {
@@ -325,5 +371,5 @@ func (a *app) statusObjects(acc *config.Account, s *state) {
 		all.There += c.There
 		a.out.object(record{Type: "mailbox", Account: acc.Name, Mailbox: boxName(b.Box), statusCounts: c})
 	}
-	a.out.object(record{Type: "account", Account: acc.Name, statusCounts: all, Text: strings.Join(s.last.Errors, "; ")})
+	a.out.object(record{Type: "account", Account: acc.Name, statusCounts: all, Daemon: s.live, Text: strings.Join(s.last.Errors, "; ")})
 }

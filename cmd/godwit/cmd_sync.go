@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/godwit-mail/godwit/config"
-	"github.com/godwit-mail/godwit/imap"
-	"github.com/godwit-mail/godwit/maildir"
-	"github.com/godwit-mail/godwit/store"
 	"github.com/godwit-mail/godwit/sync/engine"
 )
 
@@ -55,21 +53,19 @@ func (a *app) sync(ctx context.Context, names, folders []string, s syncOptions) 
 		}
 		s.only, s.matched = &only, func() { matched = true }
 	}
-	ran := 0
-	for _, acc := range accounts {
-		if len(names) == 0 && !acc.Synced() && acc.Mode != config.ModeBackup {
-			continue // kept for migration only
-		}
-		ran++
-		a.code = worse(a.code, a.syncAccount(ctx, acc, s))
-		if ctx.Err() != nil {
-			break
-		}
+	s.chatty = a.verbose
+	accounts = slices.DeleteFunc(slices.Clone(accounts), func(acc *config.Account) bool {
+		return len(names) == 0 && !acc.Synced() && acc.Mode != config.ModeBackup // kept for migration only
+	})
+	if done, err := a.syncByDaemon(ctx, conf, accounts, folders, s); err != nil {
+		return err
+	} else if !done {
+		a.syncHere(ctx, accounts, s)
 	}
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case ran == 0:
+	case len(accounts) == 0:
 		return &usageError{errors.New("no account has a maildir: add maildir = \"…\" to one")}
 	case !matched && a.code == exitOK:
 		return &usageError{fmt.Errorf("no mailbox matches --folder %q: see the names with godwit status or godwit check", folders)}
@@ -77,100 +73,85 @@ func (a *app) sync(ctx context.Context, names, folders []string, s syncOptions) 
 	return nil
 }
 
-// syncAccount runs one account. Whatever becomes of it, the others go on.
-func (a *app) syncAccount(ctx context.Context, acc *config.Account, s syncOptions) exitCode {
-	err := unsupported(acc)
-	if err != nil {
-		a.fail(acc.Name, err)
-		return a.code
+// syncHere runs accounts one after the other. Whatever becomes of one, the
+// others go on.
+func (a *app) syncHere(ctx context.Context, accounts []*config.Account, s syncOptions) {
+	for _, acc := range accounts {
+		a.beginRun(acc)
+		p := a.newProgress(acc.Name)
+		r := runAccount(ctx, acc, s, a.now, func(e engine.Event) {
+			p.event(e)
+			a.event(e)
+		})
+		p.end()
+		a.endRun(acc, r, s)
+		if ctx.Err() != nil {
+			return
+		}
 	}
+}
+
+// syncByDaemon lets a daemon run the accounts, and shows the same as if they
+// had been run here. done is false if there is none.
+func (a *app) syncByDaemon(ctx context.Context, conf *config.Config, accounts []*config.Account, folders []string, s syncOptions) (done bool, err error) {
+	call := syncCall{Folders: folders, Accept: s.accept, Reject: s.reject, DryRun: s.dryRun, Chatty: s.chatty}
+	byName := map[string]*config.Account{}
+	for _, acc := range accounts {
+		call.Accounts = append(call.Accounts, acc.Name)
+		byName[acc.Name] = acc
+	}
+	if len(accounts) == 0 {
+		return true, nil
+	}
+	var p *progress
+	defer func() { p.end() }()
+	_, done, err = a.askDaemon(ctx, conf, "sync", call, func(told sent) error {
+		switch {
+		case told.Begun != "":
+			if acc := byName[told.Begun]; acc != nil {
+				a.beginRun(acc)
+			}
+			p = a.newProgress(told.Begun)
+		case told.Event != nil:
+			e, err := told.Event.got()
+			if err != nil {
+				return err
+			}
+			p.event(e)
+			a.event(e)
+		case told.Ran != nil:
+			p.end()
+			p = nil
+			if told.Ran.Matched && s.matched != nil {
+				s.matched()
+			}
+			if acc := byName[told.Ran.Account]; acc != nil {
+				a.endRun(acc, told.Ran.got(), s)
+			}
+		}
+		return nil
+	})
+	return done, err
+}
+
+// beginRun says what has to be said before a run.
+func (a *app) beginRun(acc *config.Account) {
 	if acc.Backup { // who asks for a backup must not believe there is one
 		a.complain(acc.Name, noBackup)
 	}
-	o, err := open(ctx, acc, s.dryRun)
-	if err != nil {
-		if ctx.Err() == nil {
-			a.fail(acc.Name, err)
-			a.rememberFailure(acc, err, s)
-		}
-		return a.code
-	}
-	p := a.newProgress(acc.Name)
-	began := a.now()
-	report, err := engine.Run(ctx, engineOptions(acc, o, s, func(e engine.Event) {
-		p.event(e)
-		a.event(e)
-	}))
-	p.end()
-	if tree, ok := o.local.(*maildir.Maildir); ok {
-		for _, dir := range tree.Strange() {
-			a.event(engine.Event{Kind: engine.Noted, Time: a.now(), Account: acc.Name, Text: strangeText(acc, dir)})
-		}
-	}
-	if server, ok := o.remote.(*imap.Account); ok {
-		if _, why := server.Compression(); why != "" && a.verbose {
-			a.event(engine.Event{Kind: engine.Noted, Time: a.now(), Account: acc.Name, Text: "nothing is compressed: " + why})
-		}
-		for _, r := range server.Refused() {
-			a.event(engine.Event{Kind: engine.Noted, Time: a.now(), Account: acc.Name,
-				Text: fmt.Sprintf("mailbox %q on the server takes no part: %s", r.Name, r.Reason)})
-		}
-	}
-	exit := runExit(ctx, report, err)
-	if report == nil {
-		report = &engine.Report{Began: began, Ended: a.now()}
-	}
-	a.finish(acc, report, exit, s)
-	if err := a.putAway(context.WithoutCancel(ctx), acc, o, report, exit, s); err != nil {
-		a.fail(acc.Name, err)
-		return worse(exit, codeOf(err))
-	}
-	return exit
 }
 
-// strangeText tells of a directory with mail that takes no part.
-func strangeText(acc *config.Account, dir string) string {
-	return fmt.Sprintf("%q holds mail, but is no mailbox in layout %s: it is left alone", dir, acc.Layout)
-}
-
-// runExit is the exit code of one account's run.
-func runExit(ctx context.Context, r *engine.Report, err error) exitCode {
-	exit := exitOK
-	if r != nil {
-		exit = exitCode(r.Exit())
+// endRun shows what a run came to.
+func (a *app) endRun(acc *config.Account, r ran, s syncOptions) {
+	if r.begun {
+		a.finish(acc, r.report, r.exit, s)
+	} else if r.err != nil {
+		a.fail(acc.Name, r.err)
 	}
-	if ctx.Err() != nil {
-		return worse(exit, exitInterrupted)
+	if r.after != nil {
+		a.fail(acc.Name, r.after)
 	}
-	return worse(exit, codeOf(err))
-}
-
-// putAway writes what is to be remembered of the run, and closes the account.
-func (a *app) putAway(ctx context.Context, acc *config.Account, o *opened, r *engine.Report, exit exitCode, s syncOptions) error {
-	var errs []error
-	if !s.dryRun {
-		errs = append(errs,
-			store.WriteLastRun(acc.State, lastRun(r, exit)),
-			o.index.Keeper(acc.State, acc.KeepDeleted, a.now).Purge(ctx))
-	}
-	return errors.Join(append(errs, o.close())...)
-}
-
-// rememberFailure makes status tell of a run that never began. It needs the
-// lock, and leaves things alone if another run has it.
-func (a *app) rememberFailure(acc *config.Account, err error, s syncOptions) {
-	if s.dryRun || errors.Is(err, store.ErrLocked) {
-		return
-	}
-	lock, lockErr := store.Lock(acc.State)
-	if lockErr != nil {
-		return // its own error was told already
-	}
-	last, _ := store.ReadLastRun(acc.State)
-	failed := store.LastRun{Began: a.now(), Ended: a.now(), Exit: int(codeOf(err)), Mailboxes: last.Mailboxes, Messages: last.Messages, Errors: []string{err.Error()}}
-	if err := errors.Join(store.WriteLastRun(acc.State, failed), lock.Unlock()); err != nil {
-		a.fail(acc.Name, err)
-	}
+	a.code = worse(a.code, r.exit)
 }
 
 // event shows one event of a run.

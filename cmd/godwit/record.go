@@ -40,10 +40,11 @@ type record struct {
 	Repaired *bool          `json:"repaired,omitempty"` // verify
 	Kept     *deletedRecord `json:"kept,omitempty"`     // restore --deleted
 
-	What    string `json:"what,omitempty"` // check: what was looked at
-	OK      *bool  `json:"ok,omitempty"`   // check
-	Version string `json:"version,omitempty"`
-	Exit    *int   `json:"exit,omitempty"` // run, summary
+	Daemon  *liveStatus `json:"daemon,omitempty"` // status: an account
+	What    string      `json:"what,omitempty"`   // check: what was looked at
+	OK      *bool       `json:"ok,omitempty"`     // check
+	Version string      `json:"version,omitempty"`
+	Exit    *int        `json:"exit,omitempty"` // run, summary
 }
 
 // bySide is a number for each side that was changed.

@@ -45,6 +45,9 @@ type Result struct {
 // errWoke ends a run whose connections may not have lived through a sleep.
 var errWoke = errors.New("the machine slept")
 
+// ErrEnded is what Do returns of a worker that has ended.
+var ErrEnded = errors.New("the account's worker has ended")
+
 // A Worker keeps one account in step.
 type Worker struct {
 	opt   Options
@@ -53,6 +56,7 @@ type Worker struct {
 	// alarm wakes the loop; what for stands below.
 	alarm    chan struct{}
 	requests chan *request
+	ended    chan struct{} // closed when no request is heard any more
 
 	mu       sync.Mutex
 	status   Status
@@ -62,6 +66,7 @@ type Worker struct {
 	blocked  bool      // until retryAt only requests are heard
 	lastRun  time.Time // when a run last ended, monotonic
 	endRun   context.CancelCauseFunc
+	finished bool // see Finish
 	watchers []*watcher
 }
 
@@ -79,7 +84,7 @@ func New(opt Options) *Worker {
 	if opt.Jitter == nil {
 		opt.Jitter = rand.Float64
 	}
-	w := &Worker{opt: opt, began: time.Now(), alarm: make(chan struct{}, 1), requests: make(chan *request)}
+	w := &Worker{opt: opt, began: time.Now(), alarm: make(chan struct{}, 1), requests: make(chan *request), ended: make(chan struct{})}
 	w.backoff.Jitter = opt.Jitter
 	w.status = Status{Account: opt.Account, State: Stopped}
 	for i := range opt.Watches {
@@ -88,9 +93,12 @@ func New(opt Options) *Worker {
 	return w
 }
 
-// Run keeps the account in step until ctx ends, and waits for all that it
-// began to end.
+// Run keeps the account in step until ctx ends, which ends a run under way as
+// well, or Finish is called. It waits for all that it began to end. A worker
+// runs once.
 func (w *Worker) Run(ctx context.Context) {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	var all sync.WaitGroup
 	w.set(func(s *Status) { s.State = Idle })
 	w.Trigger(AtStart)
@@ -99,6 +107,8 @@ func (w *Worker) Run(ctx context.Context) {
 	}
 	all.Go(func() { w.keepTime(ctx) })
 	w.loop(ctx)
+	close(w.ended)
+	end()
 	all.Wait()
 	w.set(func(s *Status) { s.State, s.Next = Stopped, time.Time{} })
 }
@@ -134,6 +144,20 @@ func (w *Worker) Trigger(why Trigger) {
 	w.ring()
 }
 
+// Finish makes Run return once the run under way, if any, has come to its end.
+func (w *Worker) Finish() {
+	w.mu.Lock()
+	w.finished = true
+	w.mu.Unlock()
+	w.ring()
+}
+
+func (w *Worker) isFinished() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.finished
+}
+
 func (w *Worker) ring() {
 	select {
 	case w.alarm <- struct{}{}:
@@ -155,6 +179,8 @@ func (w *Worker) Do(ctx context.Context, run func(context.Context) Result) Resul
 	select {
 	case w.requests <- r:
 		return <-r.done
+	case <-w.ended:
+		return Result{Err: ErrEnded}
 	case <-ctx.Done():
 		return Result{Err: context.Cause(ctx)}
 	}
@@ -164,7 +190,7 @@ func (w *Worker) Do(ctx context.Context, run func(context.Context) Result) Resul
 func (w *Worker) loop(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && !w.isFinished() {
 		why, wait := w.next()
 		if why != "" {
 			w.once(ctx, why, func(ctx context.Context) Result { return w.opt.Run(ctx, why) })
@@ -226,13 +252,13 @@ func (w *Worker) once(ctx context.Context, why Trigger, run func(context.Context
 			s.State, w.retryAt = before.State, retryAt
 			return
 		}
-		w.ended(s, res)
+		w.conclude(s, res)
 	})
 	return res
 }
 
-// ended takes over what a run came to. The caller holds the lock.
-func (w *Worker) ended(s *Status, res Result) {
+// conclude takes over what a run came to. The caller holds the lock.
+func (w *Worker) conclude(s *Status, res Result) {
 	now := w.opt.Clock()
 	w.gather.rested(time.Now())
 	w.lastRun = time.Now()

@@ -382,3 +382,28 @@ func TestEndsInTheMiddle(t *testing.T) {
 		}
 	})
 }
+
+// A worker that is told to finish lets the run under way come to its end, and
+// makes no other.
+func TestFinish(t *testing.T) {
+	perform(t, nil, func(s *stage) {
+		s.runsDo(func(ctx context.Context, n int, _ Trigger) Result {
+			<-time.After(time.Minute)
+			if ctx.Err() != nil {
+				t.Error("the run was broken off")
+			}
+			return Result{}
+		})
+		s.after(time.Second)
+		s.Trigger(ByLocal)
+		s.Finish()
+		<-s.done
+		want(t, s.runs, "start@0.04")
+		if d := time.Since(s.t0); d < time.Minute || d > 2*time.Minute {
+			t.Errorf("it took %v", d)
+		}
+		if res := s.Do(context.Background(), nil); !errors.Is(res.Err, ErrEnded) {
+			t.Errorf("a request after the end: %v", res.Err)
+		}
+	})
+}

@@ -1,0 +1,329 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/robfig/cron/v3"
+
+	"github.com/godwit-mail/godwit/config"
+	"github.com/godwit-mail/godwit/imap"
+	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/maildir"
+	"github.com/godwit-mail/godwit/sync/engine"
+	"github.com/godwit-mail/godwit/sync/plan"
+	"github.com/godwit-mail/godwit/sync/worker"
+)
+
+const (
+	// backstop is after how long an account runs though nothing made it.
+	backstop = time.Hour
+	// lookAtConfig is how often the daemon looks whether its configuration changed.
+	lookAtConfig = 2 * time.Second
+)
+
+// A daemon keeps all accounts of a configuration in step.
+type daemon struct {
+	app  *app
+	log  *slog.Logger
+	file string // the configuration
+
+	reloading sync.Mutex
+	read      look  // what the configuration looked like when it was read
+	refused   error // why the one that is there now is not used; nil if it is
+
+	mu     sync.Mutex
+	served map[string]*served // by name
+	all    sync.WaitGroup     // of the accounts
+}
+
+// A served account has a worker, or had one and is about to have another.
+type served struct {
+	mu   sync.Mutex
+	acc  *config.Account // as it is served now
+	next *config.Account // as it is to be served from now on; nil: it ends
+	duty *duty           // nil: see ready
+	// ready is closed when there is a duty, or never will be one again.
+	ready chan struct{}
+}
+
+// A duty is an account in one configuration.
+type duty struct {
+	acc    *config.Account
+	worker *worker.Worker
+	echo   *maildir.Echo
+	log    *slog.Logger
+	over   chan struct{} // closed when the worker has ended
+}
+
+// apply takes over a configuration: accounts that are new begin, those that
+// changed begin anew after the run under way, and those that are gone end.
+func (d *daemon) apply(ctx context.Context, conf *config.Config) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	wanted := map[string]*config.Account{}
+	for _, acc := range conf.Accounts {
+		if unsupported(acc) == nil {
+			wanted[acc.Name] = acc
+		}
+	}
+	for name, s := range d.served {
+		s.become(wanted[name])
+	}
+	for name, acc := range wanted {
+		if d.served[name] == nil {
+			s := &served{next: acc, ready: make(chan struct{})}
+			d.served[name] = s
+			d.all.Go(func() { d.keep(ctx, name, s) })
+		}
+	}
+}
+
+// become makes the account be served in another way, nil for not at all.
+func (s *served) become(acc *config.Account) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if acc != nil && s.next == nil && reflect.DeepEqual(acc, s.acc) {
+		return
+	}
+	s.next = acc
+	if s.duty != nil {
+		s.duty.worker.Finish()
+	}
+}
+
+// keep serves an account until it is no longer to be served.
+func (d *daemon) keep(ctx context.Context, name string, s *served) {
+	for duty := d.begin(ctx, name, s); duty != nil; duty = d.begin(ctx, name, s) {
+		duty.worker.Run(ctx)
+		s.mu.Lock()
+		s.duty, s.ready = nil, make(chan struct{})
+		s.mu.Unlock()
+		close(duty.over)
+	}
+}
+
+// begin gives the next duty of an account, nil if it is no longer to be served.
+func (d *daemon) begin(ctx context.Context, name string, s *served) *duty {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.ready)
+	if s.next == nil || ctx.Err() != nil {
+		delete(d.served, name)
+		return nil
+	}
+	s.acc, s.next = s.next, nil
+	s.duty = d.newDuty(s.acc)
+	return s.duty
+}
+
+// now is the account's duty. It is nil if there is none, until ready is closed.
+func (s *served) now() (*duty, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.duty, s.ready
+}
+
+// statuses tells how all accounts stand, by name.
+func (d *daemon) statuses() []liveStatus {
+	d.mu.Lock()
+	all := slices.Sorted(maps.Keys(d.served))
+	duties := make([]*duty, len(all))
+	for i, name := range all {
+		duties[i], _ = d.served[name].now()
+	}
+	d.mu.Unlock()
+	var out []liveStatus
+	for _, duty := range duties {
+		if duty != nil {
+			out = append(out, live(duty.worker.Status()))
+		}
+	}
+	return out
+}
+
+// newDuty makes the worker of an account.
+func (d *daemon) newDuty(acc *config.Account) *duty {
+	t := &duty{acc: acc, echo: maildir.NewEcho(), log: d.log.With("account", acc.Name), over: make(chan struct{})}
+	opt := worker.Options{
+		Account: acc.Name, Clock: d.app.now, Backstop: backstop,
+		Run: func(ctx context.Context, why worker.Trigger) worker.Result {
+			return d.run(ctx, t, syncOptions{}, why, nil).result()
+		},
+		Watches: []worker.Watch{
+			{Name: "server", Why: worker.ByRemote, Run: func(ctx context.Context, w worker.Watching) error {
+				return imap.Watch(ctx, imapOptions(acc), acc.Idle, w.Up, func(imap.News) { w.Changed() })
+			}},
+			{Name: "maildir", Why: worker.ByLocal, Run: func(ctx context.Context, w worker.Watching) error {
+				options := maildirOptions(acc)
+				options.Echo = t.echo
+				return maildir.Watch(ctx, options, w.Up, func(string) { w.Changed() })
+			}},
+		},
+		Changed: told(t.log),
+	}
+	if schedule, err := cron.ParseStandard(acc.Schedule); err == nil { // "": none; others were checked
+		opt.Schedule = schedule
+	}
+	t.worker = worker.New(opt)
+	return t
+}
+
+// told logs what becomes of an account and its watches, when it changes.
+func told(log *slog.Logger) func(worker.Status) {
+	var was worker.Status
+	return func(s worker.Status) {
+		defer func() { was = s }()
+		switch {
+		case s.Failures > was.Failures:
+			log.Error("the run failed", "error", s.Err, "class", s.Class(), "failures", s.Failures, "next", s.Next.Format(time.RFC3339))
+		case s.Failures == 0 && was.Failures > 0:
+			log.Info("the account works again", "failed_since", was.Since.Format(time.RFC3339))
+		}
+		for i, x := range s.Watches {
+			var before worker.WatchStatus
+			if i < len(was.Watches) {
+				before = was.Watches[i]
+			}
+			switch {
+			case x.Up && !before.Up:
+				log.Info("watching", "what", x.Name, "note", x.Note)
+			case x.Err != nil && before.Err == nil:
+				log.Warn("not watching", "what", x.Name, "error", x.Err)
+			}
+		}
+	}
+}
+
+// run runs an account and logs it. observe may be nil.
+func (d *daemon) run(ctx context.Context, t *duty, s syncOptions, why worker.Trigger, observe engine.Observer) ran {
+	log := t.log
+	s.echo = t.echo
+	r := runAccount(ctx, t.acc, s, d.app.now, func(e engine.Event) {
+		if observe != nil {
+			observe(e)
+		}
+		logEvent(ctx, log, e)
+	})
+	if r.after != nil {
+		log.Error("after the run", "error", r.after)
+	}
+	if r.begun && (r.report.Changed() || r.exit != exitOK) {
+		log.Info("ran", "because", string(why), "exit", int(r.exit), "took", r.report.Ended.Sub(r.report.Began).Round(time.Millisecond).String(),
+			"copied_here", r.report.Copied[plan.Local], "copied_there", r.report.Copied[plan.Remote],
+			"changed", r.report.Flagged[0]+r.report.Flagged[1]+r.report.Moved[0]+r.report.Moved[1],
+			"deleted_here", r.report.Deleted[plan.Local], "deleted_there", r.report.Deleted[plan.Remote], "held", r.report.Held)
+	}
+	return r
+}
+
+// logEvent logs what a run tells.
+func logEvent(ctx context.Context, log *slog.Logger, e engine.Event) {
+	level := slog.LevelDebug
+	switch e.Kind {
+	case engine.PhaseBegun, engine.Totals:
+		return
+	case engine.Faulted, engine.Held:
+		level = slog.LevelWarn
+	case engine.Noted:
+		level = slog.LevelInfo
+	}
+	log.Log(ctx, level, eventText(e), "mailbox", string(e.Mailbox))
+}
+
+// result is what a run means for the worker.
+func (r ran) result() worker.Result {
+	err := errors.Join(r.err, r.after)
+	switch {
+	case r.exit == exitInterrupted:
+		return worker.Result{Err: context.Canceled}
+	case err != nil:
+		return worker.Result{Err: firstFault(err), Partial: r.begun && mail.GradeOf(err, mail.GradeAccount) < mail.GradeAccount}
+	case len(r.report.Faults) > 0:
+		return worker.Result{Err: r.report.Faults[0], Partial: true}
+	case r.report.Pending > 0:
+		return worker.Result{Err: fmt.Errorf("%s could not be carried over yet", count(r.report.Pending, "change")), Partial: true}
+	}
+	return worker.Result{}
+}
+
+// firstFault is an error that knows its class, if one of several does.
+func firstFault(err error) error {
+	var f *mail.Fault
+	if errors.As(err, &f) {
+		return f
+	}
+	return err
+}
+
+// A look is what shows that a file was changed.
+type look struct {
+	size  int64
+	mtime time.Time
+	found bool
+}
+
+func lookAt(file string) look {
+	st, err := os.Stat(file)
+	if err != nil {
+		return look{}
+	}
+	return look{st.Size(), st.ModTime(), true}
+}
+
+// reload reads the configuration again, if it has changed or so asked. One
+// that is wrong is refused, and the old one stays.
+func (d *daemon) reload(ctx context.Context, asked bool) error {
+	d.reloading.Lock()
+	defer d.reloading.Unlock()
+	now := lookAt(d.file)
+	if !asked && (now == d.read || !now.found) {
+		return d.refused
+	}
+	d.read = now
+	conf, err := d.app.load()
+	if d.refused = err; err != nil {
+		d.log.Error("the changed configuration is refused, the old one stays", "error", err)
+		return err
+	}
+	d.apply(ctx, conf)
+	d.log.Info("the configuration was read again", "file", d.file)
+	return nil
+}
+
+// watchConfig reloads when told to, and when the configuration was changed.
+func (d *daemon) watchConfig(ctx context.Context, hup <-chan os.Signal) {
+	tick := time.NewTicker(lookAtConfig)
+	defer tick.Stop()
+	for {
+		asked := false
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+			asked = true
+		case <-tick.C:
+		}
+		_ = d.reload(ctx, asked) // it was told
+	}
+}
+
+// socketPath is where the daemon of a configuration listens. State directories
+// have each a daemon of their own.
+func socketPath(conf *config.Config, env config.Env) string {
+	if dir := env("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, fmt.Sprintf("godwit-%08x.sock", checksum(conf.StateDir)))
+	}
+	return filepath.Join(conf.StateDir, "daemon.sock")
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/godwit-mail/godwit/config"
+	"github.com/godwit-mail/godwit/imap"
+	"github.com/godwit-mail/godwit/maildir"
+	"github.com/godwit-mail/godwit/store"
+	"github.com/godwit-mail/godwit/sync/engine"
+)
+
+// A ran is what one run of an account came to.
+type ran struct {
+	// report is never nil, though empty if the run did not begin.
+	report *engine.Report
+	exit   exitCode
+	// err is what ended the run, or kept it from beginning. That it was told to
+	// end is in exit only.
+	err error
+	// begun: the engine ran, and has told of err.
+	begun bool
+	// after is what went wrong after the run.
+	after error
+}
+
+// runAccount runs one account, and remembers how it went. It prints nothing:
+// what happens is told to observe.
+func runAccount(ctx context.Context, acc *config.Account, s syncOptions, now func() time.Time, observe engine.Observer) ran {
+	began := now()
+	failed := func(err error) ran {
+		r := ran{report: &engine.Report{Began: began, Ended: now()}, exit: codeOf(err), err: err}
+		if ctx.Err() != nil {
+			r.exit, r.err = exitInterrupted, nil
+		}
+		return r
+	}
+	if err := unsupported(acc); err != nil {
+		return failed(err)
+	}
+	o, err := open(ctx, acc, s)
+	if err != nil {
+		r := failed(err)
+		if r.err != nil {
+			r.after = rememberFailure(acc, err, s, now)
+		}
+		return r
+	}
+	report, err := engine.Run(ctx, engineOptions(acc, o, s, observe))
+	if report == nil {
+		report = &engine.Report{Began: began, Ended: now()}
+	}
+	r := ran{report: report, exit: runExit(ctx, report, err), begun: true}
+	if ctx.Err() == nil {
+		r.err = err
+	}
+	for _, text := range o.remarks(acc, s.chatty) {
+		observe(engine.Event{Kind: engine.Noted, Time: now(), Account: acc.Name, Text: text})
+	}
+	r.after = putAway(context.WithoutCancel(ctx), acc, o, r, s, now)
+	r.exit = worse(r.exit, codeOf(r.after))
+	return r
+}
+
+// remarks are what the sides found that the engine does not tell of.
+func (o *opened) remarks(acc *config.Account, chatty bool) (texts []string) {
+	if tree, ok := o.local.(*maildir.Maildir); ok {
+		for _, dir := range tree.Strange() {
+			texts = append(texts, strangeText(acc, dir))
+		}
+	}
+	server, ok := o.remote.(*imap.Account)
+	if !ok {
+		return texts
+	}
+	if _, why := server.Compression(); why != "" && chatty {
+		texts = append(texts, "nothing is compressed: "+why)
+	}
+	for _, r := range server.Refused() {
+		texts = append(texts, fmt.Sprintf("mailbox %q on the server takes no part: %s", r.Name, r.Reason))
+	}
+	return texts
+}
+
+// strangeText tells of a directory with mail that takes no part.
+func strangeText(acc *config.Account, dir string) string {
+	return fmt.Sprintf("%q holds mail, but is no mailbox in layout %s: it is left alone", dir, acc.Layout)
+}
+
+// runExit is the exit code of one account's run.
+func runExit(ctx context.Context, r *engine.Report, err error) exitCode {
+	if ctx.Err() != nil {
+		return worse(exitCode(r.Exit()), exitInterrupted)
+	}
+	return worse(exitCode(r.Exit()), codeOf(err))
+}
+
+// putAway writes what is to be remembered of the run, and closes the account.
+func putAway(ctx context.Context, acc *config.Account, o *opened, r ran, s syncOptions, now func() time.Time) error {
+	var errs []error
+	if !s.dryRun {
+		errs = append(errs,
+			store.WriteLastRun(acc.State, lastRun(r.report, r.exit)),
+			o.index.Keeper(acc.State, acc.KeepDeleted, now).Purge(ctx))
+	}
+	return errors.Join(append(errs, o.close())...)
+}
+
+// rememberFailure makes status tell of a run that never began. It needs the
+// lock, and leaves things alone if another run has it.
+func rememberFailure(acc *config.Account, err error, s syncOptions, now func() time.Time) error {
+	if s.dryRun || errors.Is(err, store.ErrLocked) {
+		return nil
+	}
+	lock, lockErr := store.Lock(acc.State)
+	if lockErr != nil {
+		return nil // its own error was told already
+	}
+	last, _ := store.ReadLastRun(acc.State)
+	failed := store.LastRun{Began: now(), Ended: now(), Exit: int(codeOf(err)), Mailboxes: last.Mailboxes, Messages: last.Messages, Errors: []string{err.Error()}}
+	return errors.Join(store.WriteLastRun(acc.State, failed), lock.Unlock())
+}
