@@ -13,8 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/robfig/cron/v3"
-
 	"github.com/godwit-mail/godwit/config"
 	"github.com/godwit-mail/godwit/imap"
 	"github.com/godwit-mail/godwit/mail"
@@ -173,9 +171,7 @@ func (d *daemon) newDuty(acc *config.Account) *duty {
 		},
 		Changed: told(t.log),
 	}
-	if schedule, err := cron.ParseStandard(acc.Schedule); err == nil { // "": none; others were checked
-		opt.Schedule = schedule
-	}
+	opt.Schedule, _ = worker.ParseSchedule(acc.Schedule) // the configuration was checked
 	t.worker = worker.New(opt)
 	return t
 }

@@ -6,6 +6,18 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
+// A Schedule says when the next run is due after a moment.
+type Schedule = cron.Schedule
+
+// ParseSchedule reads a line of cron, five fields, or a word such as "@hourly"
+// or "@every 10m". The empty text is no schedule: nil.
+func ParseSchedule(text string) (Schedule, error) {
+	if text == "" {
+		return nil, nil
+	}
+	return cron.ParseStandard(text)
+}
+
 // lookEvery is how often the wall clock is looked at: it may be set, and the
 // machine may sleep, at any time.
 const lookEvery = 5 * time.Second
@@ -16,13 +28,13 @@ const leap = 10 * time.Second
 
 // A calendar keeps a schedule by a wall clock that may jump.
 type calendar struct {
-	schedule cron.Schedule // nil: never due
+	schedule Schedule // nil: never due
 	next     time.Time
 	seen     time.Time     // the wall clock at the last look
 	mono     time.Duration // the monotonic clock at the last look
 }
 
-func newCalendar(s cron.Schedule, wall time.Time, mono time.Duration) *calendar {
+func newCalendar(s Schedule, wall time.Time, mono time.Duration) *calendar {
 	c := &calendar{schedule: s, seen: wall, mono: mono}
 	c.plan(wall)
 	return c

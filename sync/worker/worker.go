@@ -7,8 +7,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/robfig/cron/v3"
 )
 
 // Options is all that a worker is made of.
@@ -19,7 +17,7 @@ type Options struct {
 	// Watches tell of changes while the worker lives.
 	Watches []Watch
 	// Schedule, if not nil, makes runs by the wall clock.
-	Schedule cron.Schedule
+	Schedule Schedule
 	// Backstop is after how long without any run one is made all the same;
 	// 0 for never.
 	Backstop time.Duration

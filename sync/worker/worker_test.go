@@ -10,8 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/robfig/cron/v3"
-
 	"github.com/godwit-mail/godwit/mail"
 )
 
@@ -268,7 +266,7 @@ func TestRequestThatIsWithdrawn(t *testing.T) {
 // Cron fires at its minute, across a clock that is set forward and back.
 func TestScheduleAcrossJumps(t *testing.T) {
 	perform(t, func(s *stage, o *Options) {
-		schedule, err := cron.ParseStandard("*/15 * * * *")
+		schedule, err := ParseSchedule("*/15 * * * *")
 		if err != nil {
 			t.Fatal(err)
 		}
