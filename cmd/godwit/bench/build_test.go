@@ -32,7 +32,7 @@ func profiled(run func() int) int {
 	if err != nil {
 		panic(err)
 	}
-	runtime.SetCPUProfileRate(1000)
+	runtime.SetCPUProfileRate(250)
 	if err := pprof.StartCPUProfile(cpu); err != nil {
 		panic(err)
 	}

@@ -136,7 +136,9 @@ func (b *bench) once(k task, r *row, t *tool, round int, run func(task, *samples
 		if !earnest() {
 			b.age(s)
 		}
-		err = run(k, b.named(k.also).of(t.name), s, round)
+		again := k
+		again.row = k.also
+		err = run(again, b.named(k.also).of(t.name), s, round)
 	}
 	if err != nil {
 		err = fmt.Errorf("%s, round %d, %s: %w", r.name, round, t.name, err)
