@@ -71,6 +71,9 @@ func (o *opened) remarks(acc *config.Account, chatty bool) (texts []string) {
 		for _, dir := range tree.Strange() {
 			texts = append(texts, strangeText(acc, dir))
 		}
+		if text := durableText(tree.Durability()); text != "" && chatty {
+			texts = append(texts, text)
+		}
 	}
 	server, ok := o.remote.(*imap.Account)
 	if !ok {
@@ -88,6 +91,16 @@ func (o *opened) remarks(acc *config.Account, chatty bool) (texts []string) {
 // strangeText tells of a directory with mail that takes no part.
 func strangeText(acc *config.Account, dir string) string {
 	return fmt.Sprintf("%q holds mail, but is no mailbox in layout %s: it is left alone", dir, acc.Layout)
+}
+
+// durableText tells which way big batches of mail took to the disk and what each
+// cost, "" if there were none.
+func durableText(d maildir.Durability) string {
+	if d.BySyncFS+d.ByFDataSync == 0 {
+		return ""
+	}
+	return fmt.Sprintf("mail was made durable by %s in the end: %d batches by syncfs (lately %v a message), %d by fdatasync (%v)",
+		d.Mode, d.BySyncFS, d.SyncFS.Round(time.Microsecond), d.ByFDataSync, d.FDataSync.Round(time.Microsecond))
 }
 
 // runExit is the exit code of one account's run.
