@@ -55,6 +55,9 @@ type Account struct {
 	opt     Options
 	session *session
 	losses  int
+	// unwelcome is set once the server wants the account to come back later:
+	// nothing is sent any more.
+	unwelcome error
 	// announced are the Fetches that were announced, in this order.
 	announced []*fetching
 	stats     Stats // of connections that are gone
@@ -194,6 +197,10 @@ func (a *Account) drop() {
 
 // connected gives the session, and makes one if there is none.
 func (a *Account) connected(ctx context.Context) (*session, error) {
+	a.heed(a.session)
+	if a.unwelcome != nil && ctx.Err() == nil {
+		return nil, a.unwelcome
+	}
 	if s := a.session; s != nil && (s.dead || !a.alive(ctx, s)) {
 		a.drop()
 	}
@@ -265,10 +272,11 @@ func (a *Account) borrow(ctx context.Context, fl errand, f func(*session) error)
 		a.drop()
 		return context.Cause(ctx)
 	}
+	a.heed(s)
 	if err != nil && isLoss(err) && a.session == s {
 		err = a.lost(s, err)
 	}
-	return err
+	return a.heeded(err)
 }
 
 // lost lets go of a session that failed with err.
@@ -279,8 +287,9 @@ func (a *Account) lost(s *session, err error) error {
 	}
 	why := s.explainLoss(a.opt.Endpoint.Host, err)
 	a.losses++
+	a.heed(s)
 	a.drop()
-	return &lossError{why}
+	return a.heeded(&lossError{why})
 }
 
 // retry is use for what can be repeated: a connection that is lost is

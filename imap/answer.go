@@ -3,6 +3,7 @@ package imap
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	goimap "github.com/emersion/go-imap/v2"
 
@@ -56,11 +57,11 @@ func (s *session) explainLoss(host string, err error) error {
 	if isTimeout(err) {
 		hint = "the server stopped answering; try again later"
 	}
-	class := mail.ClassNetwork
 	if bye := s.wire.Bye(); bye != "" {
-		class, err = classOfText("", bye), &byeError{printable(bye)}
+		// One that asks for less is heard by the Account; see Account.heed.
+		return mail.NewFault(mail.GradeMailbox, mail.ClassServer, fmt.Errorf("connection with %s: %w", host, &byeError{printable(bye)}), hint)
 	}
-	return mail.NewFault(mail.GradeMailbox, class, fmt.Errorf("connection with %s: %w", host, err), hint)
+	return mail.NewFault(mail.GradeMailbox, mail.ClassNetwork, fmt.Errorf("connection with %s: %w", host, err), hint)
 }
 
 // refusal makes a Fault of grade g of a server's NO or BAD. Other errors are
@@ -71,14 +72,18 @@ func refusal(g mail.Grade, err error) error {
 	if err == nil || errors.As(err, &fault) || !errors.As(err, &answer) {
 		return err
 	}
-	class, hint := classOfText(string(answer.Code), answer.Text), ""
+	if p, ok := pleaOf(string(answer.Code), answer.Text); ok {
+		return p.fault(err)
+	}
+	class, hint := classOfCode(answer.Code), ""
+	var after time.Duration
 	switch answer.Code {
 	case goimap.ResponseCodeOverQuota:
 		hint = "make room on the server"
 	case goimap.ResponseCodeTooBig, goimap.ResponseCodeLimit:
 		class, hint = mail.ClassQuota, "the server does not take that much"
-	case goimap.ResponseCodeUnavailable, goimap.ResponseCodeInUse, "THROTTLED":
-		class, hint = mail.ClassThrottle, "try again later"
+	case goimap.ResponseCodeUnavailable, goimap.ResponseCodeInUse:
+		class, hint, after = mail.ClassThrottle, "try again later", afterBusy
 	case goimap.ResponseCodeNoPerm:
 		hint = "the account has no right to do that"
 	case goimap.ResponseCodeNonExistent, goimap.ResponseCodeTryCreate:
@@ -88,7 +93,9 @@ func refusal(g mail.Grade, err error) error {
 	case "EXPUNGEISSUED":
 		hint = "another program changed the mailbox meanwhile; the next run looks again"
 	}
-	return mail.NewFault(g, class, err, hint)
+	fault = mail.NewFault(g, class, err, hint)
+	fault.After = after
+	return fault
 }
 
 // refusedByServer tells whether err is a NO or BAD.

@@ -251,7 +251,7 @@ func TestLogin(t *testing.T) {
 			mail.ClassAuth, []string{"app password", "https://example.org"}},
 		{"unavailable", imaptest.Script{Answers: refuse("{tag} NO [UNAVAILABLE] no\r\n")}, mail.ClassServer, []string{"try again later"}},
 		{"limit", imaptest.Script{Answers: refuse("{tag} NO [LIMIT] slow down\r\n")}, mail.ClassThrottle, []string{"slow down"}},
-		{"too many", imaptest.Script{Answers: refuse("{tag} NO Too many simultaneous connections\r\n")}, mail.ClassThrottle, []string{"wait"}},
+		{"too many", imaptest.Script{Answers: refuse("{tag} NO Too many simultaneous connections\r\n")}, mail.ClassThrottle, []string{"wait 1 minute"}},
 		{"expired", imaptest.Script{Answers: refuse("{tag} NO [EXPIRED] x\r\n")}, mail.ClassAuth, []string{"expired"}},
 		{"bye", imaptest.Script{Answers: refuse("* BYE rate limit\r\n" + imaptest.Drop)}, mail.ClassThrottle, []string{"rate limit"}},
 		{"cut", imaptest.Script{Answers: refuse("{tag} O" + imaptest.Drop)}, mail.ClassNetwork, []string{"cut"}},

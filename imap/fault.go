@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -66,7 +67,10 @@ func startFault(ctx context.Context, ep *Endpoint, err error) error {
 }
 
 func byeFault(bye *byeError) error {
-	return accountFault(classOfText("", bye.text), bye, "try again later")
+	if p, ok := broadPlea("", bye.text); ok {
+		return p.fault(bye)
+	}
+	return accountFault(mail.ClassServer, bye, "try again later")
 }
 
 // tlsFault says in plain words why the handshake failed.
@@ -148,7 +152,7 @@ func (l *link) explain(ctx context.Context, host string, err error) error {
 		if answer.Type == goimap.StatusResponseTypeBye {
 			return byeFault(&byeError{answerText(answer)})
 		}
-		return accountFault(classOfText(string(answer.Code), answer.Text), l.withAlerts(err), "")
+		return accountFault(classOfCode(answer.Code), l.withAlerts(err), "")
 	}
 	if bye := l.wire.Bye(); bye != "" {
 		return byeFault(&byeError{printable(bye)})
@@ -188,23 +192,14 @@ func answerText(e *goimap.Error) string {
 	return text
 }
 
-// classOfText sorts a refusal by its response code (RFC 5530), else by the
-// words that servers use when they want fewer of us.
-func classOfText(code, text string) mail.Class {
-	switch goimap.ResponseCode(strings.ToUpper(code)) {
+// classOfCode sorts a refusal by its response code (RFC 5530).
+func classOfCode(code goimap.ResponseCode) mail.Class {
+	switch code {
 	case goimap.ResponseCodeAuthenticationFailed, goimap.ResponseCodeAuthorizationFailed,
 		goimap.ResponseCodeExpired, goimap.ResponseCodePrivacyRequired, goimap.ResponseCodeContactAdmin:
 		return mail.ClassAuth
 	case goimap.ResponseCodeOverQuota:
 		return mail.ClassQuota
-	case goimap.ResponseCodeLimit, "THROTTLED":
-		return mail.ClassThrottle
-	}
-	text = strings.ToUpper(text)
-	for _, w := range []string{"[LIMIT]", "[THROTTLED]", "TOO MANY", "RATE LIMIT", "BANDWIDTH", "MAXIMUM NUMBER OF CONNECTIONS", "THROTTL"} {
-		if strings.Contains(text, w) {
-			return mail.ClassThrottle
-		}
 	}
 	return mail.ClassServer
 }
@@ -216,33 +211,42 @@ func loginFault(host, username string, err error) error {
 	if !errors.As(err, &answer) {
 		return err
 	}
-	class := classOfText(string(answer.Code), answer.Text)
-	hint := "check username and password"
-	switch {
-	case class == mail.ClassThrottle:
-		hint = "too many connections or logins; wait, or lower connections"
-	case class == mail.ClassServer && answer.Code == goimap.ResponseCodeUnavailable:
-		hint = "the server cannot check passwords at the moment; try again later"
-	case answer.Code == goimap.ResponseCodeExpired:
-		class, hint = mail.ClassAuth, "the password has expired; set another one at the provider"
-	case answer.Code == goimap.ResponseCodeContactAdmin:
-		class, hint = mail.ClassAuth, "the server asks you to speak to its administrator"
-	case answer.Code == goimap.ResponseCodeServerBug:
-		hint = "the server has a fault of its own; try again later"
-	default:
-		// A NO to a login without a code is a wrong password (RFC 9051, 6.2.3).
-		class = mail.ClassAuth
-		if strings.Contains(strings.ToUpper(answer.Text), "APPLICATION-SPECIFIC") {
-			hint = "the provider wants an app password; make one in its settings"
-		}
-	}
 	inner := err
 	var fault *mail.Fault
 	if errors.As(err, &fault) {
 		inner = fault.Err
 	}
-	return accountFault(class, fmt.Errorf("%s does not let %s in: %w", host, username, inner), hint)
+	inner = fmt.Errorf("%s does not let %s in: %w", host, username, inner)
+	if p, ok := broadPlea(string(answer.Code), answer.Text); ok && classOfCode(answer.Code) != mail.ClassAuth {
+		f := p.fault(inner)
+		if p.after == afterConnections {
+			f.Hint += ", or lower connections"
+		}
+		return f
+	}
+	fault = mail.NewFault(mail.GradeAccount, mail.ClassAuth, inner, "check username and password")
+	switch code := answer.Code; {
+	case code == goimap.ResponseCodeUnavailable, code == goimap.ResponseCodeServerBug, code == "" && troubled.MatchString(answer.Text):
+		fault.Class, fault.After = mail.ClassServer, afterBusy
+		fault.Hint = "the server cannot check passwords at the moment; try again later"
+	case code == goimap.ResponseCodeInUse:
+		fault.Class, fault.After = mail.ClassThrottle, afterBusy
+		fault.Hint = "another program uses the account; try again later"
+	case code == goimap.ResponseCodeExpired:
+		fault.Hint = "the password has expired; set another one at the provider"
+	case code == goimap.ResponseCodeContactAdmin:
+		fault.Hint = "the server asks you to speak to its administrator"
+	case strings.Contains(strings.ToUpper(answer.Text), "APPLICATION-SPECIFIC"):
+		fault.Hint = "the provider wants an app password; make one in its settings"
+	}
+	// Any other NO to a login is a wrong password (RFC 9051, section 6.2.3).
+	return fault
 }
+
+// troubled are words without a response code by which a server says that it
+// could not look at the password. A wrong one that is taken for this would be
+// sent again and again.
+var troubled = regexp.MustCompile(`(?i)\b(server error|system error|internal error|server unavailable|temporary (authentication|server|system|internal) (failure|error))\b`)
 
 func noMechanism(host string, caps goimap.CapSet) error {
 	var offers []string

@@ -163,6 +163,8 @@ func (f *fetching) together(ctx context.Context) error {
 		switch {
 		case err == nil:
 			pass++
+		case mail.GradeOf(err, 0) == mail.GradeAccount:
+			return err
 		case refusedByServer(err): // the mailbox, perhaps for this once
 			if refused++; refused == len(passes) {
 				return err
@@ -240,6 +242,8 @@ func (f *fetching) alone(ctx context.Context, i int) error {
 		err = f.refused
 	}
 	switch {
+	case mail.GradeOf(err, 0) == mail.GradeAccount:
+		return err
 	case isLost(err) && f.a.losses <= maxLosses:
 		return f.give(i, messageFault(mail.ClassServer, fmt.Errorf("message %d in %q breaks the connection: %w", uid, f.wire, err), ""))
 	case refusedByServer(err):

@@ -194,6 +194,9 @@ func (b *batch) Commit(ctx context.Context) ([]plan.Placed, error) {
 		err = e
 	}
 	b.echo(ctx, echoed)
+	if b.a.heed(b.a.session); err == nil {
+		err = b.a.unwelcome
+	}
 	return b.placed, err
 }
 

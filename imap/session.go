@@ -231,6 +231,7 @@ const maxCopied = 1 << 20
 // An ear picks from the lines of a connection what the library does not tell.
 type ear struct {
 	trace func(dir, line string)
+	pleas hearing
 
 	mu       sync.Mutex
 	readOnly bool
@@ -267,6 +268,7 @@ func (e *ear) hear(dir, line string) {
 	if dir != "S" {
 		return
 	}
+	e.pleas.hear(line)
 	tag, rest, _ := strings.Cut(line, " ")
 	if len(rest) < 4 || !strings.EqualFold(rest[:4], "OK [") {
 		return

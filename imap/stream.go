@@ -162,7 +162,11 @@ func (f *fetching) step(s *session) error {
 		return f.broken()
 	}
 	if a.over {
-		return f.over(a.of)
+		err := f.over(a.of)
+		if refusedByServer(err) {
+			s.kill() // what else was asked for is not waited for
+		}
+		return err
 	}
 	if a.of.left > 0 {
 		a.of.left--
@@ -177,13 +181,14 @@ func (f *fetching) step(s *session) error {
 	return nil
 }
 
-// over takes the end of a FETCH.
+// over takes the end of a FETCH. A refusal is an error only where the server
+// wants the whole account to come back later.
 func (f *fetching) over(a *asked) error {
 	f.asks = slices.DeleteFunc(f.asks, func(b *asked) bool { return a == b })
 	f.waiting -= a.left
 	f.sent -= a.text
 	err := a.cmd.Close()
-	if refusedByServer(err) {
+	if refusedByServer(err) && mail.GradeOf(refusal(mail.GradeMessage, err), 0) < mail.GradeAccount {
 		f.refused = err // perhaps for one message: the others are asked for again
 		return nil
 	}

@@ -37,6 +37,9 @@ func (a *Account) Survey(ctx context.Context, since map[mail.MailboxName]plan.Si
 		listed, err = a.list(s, since)
 		return err
 	})
+	if err == nil {
+		err = a.unwelcome // what a STATUS was refused for may be this
+	}
 	if err != nil {
 		return nil, refusal(mail.GradeAccount, err)
 	}

@@ -3,6 +3,7 @@ package mail
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // A Grade says how far a fault reaches. One bad message never stops its
@@ -39,6 +40,9 @@ type Fault struct {
 	// Hint says what to do next, in lower case, as part of a sentence; may be "".
 	Hint string
 	Err  error
+	// After is how long to wait at least before the next try, where that is
+	// known: a server that throttles asks for it. 0 if nobody knows.
+	After time.Duration
 }
 
 func (f *Fault) Error() string {
@@ -49,6 +53,18 @@ func (f *Fault) Error() string {
 }
 
 func (f *Fault) Unwrap() error { return f.Err }
+
+// Wait is After, or what an error inside asks for where that is 0.
+func (f *Fault) Wait() time.Duration {
+	if f.After > 0 {
+		return f.After
+	}
+	var inner interface{ Wait() time.Duration }
+	if errors.As(f.Err, &inner) {
+		return inner.Wait()
+	}
+	return 0
+}
 
 // NewFault wraps err.
 func NewFault(g Grade, c Class, err error, hint string) *Fault {
