@@ -37,7 +37,7 @@ func (a *asked) Body(m wire.Message, size int64, r io.Reader) error {
 		if b == nil {
 			return errUnwanted
 		}
-		if _, err := io.ReadFull(r, b); err != nil {
+		if _, err := io.ReadFull(r, b.bytes); err != nil {
 			a.in.free(b)
 			a.now = arrival{}
 			return err
@@ -107,5 +107,5 @@ func (a *arrival) body() (io.Reader, error) {
 	case a.sp != nil:
 		return a.sp.open()
 	}
-	return bytes.NewReader(a.held), nil
+	return bytes.NewReader(a.held.bytes), nil
 }

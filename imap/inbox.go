@@ -2,18 +2,16 @@ package imap
 
 import (
 	"io"
-	"math/bits"
+	"slices"
 	"sync"
 
 	"github.com/godwit-mail/godwit/imap/wire"
 )
 
 // maxWaiting is how many bytes of messages a connection reads ahead of those
-// who take them.
-const maxWaiting = 4 << 20
-
-// maxIdle is how many bytes of buffers without a message are kept.
-const maxIdle = 2 << 20
+// who take them: a few of the largest. More waits in the kernel, which holds
+// what a link has under way.
+const maxWaiting = 2 * maxHeld
 
 // An arrival is one message, or the end of the answers to one FETCH.
 type arrival struct {
@@ -23,7 +21,7 @@ type arrival struct {
 	size int64
 	// One of these is the body: what was read to its end, or what is still
 	// coming and must be given back with gone.
-	held  []byte
+	held  *lot
 	sp    *spool
 	live  io.Reader
 	taken chan struct{} // of live: closed when it was read
@@ -37,16 +35,20 @@ type inbox struct {
 	arrivals chan arrival
 	quit     chan struct{} // closed when nobody takes anything out any more
 	once     sync.Once
-	room     chan struct{} // told that held has become less
+	room     chan struct{} // told that a lot was let go
 
 	mu   sync.Mutex
-	held int64 // bytes of messages read and not yet let go
-	idle [maxHeldBits + 1][][]byte
-	kept int64 // bytes in idle
+	ring []byte // made for the first body
+	lots []*lot // that are not free, and those behind one that is not, by age
 }
 
-// maxHeldBits is the class of buffers that hold messages of maxHeld bytes.
-const maxHeldBits = 20
+// A lot is the part of the ring in which a message lies. It is whole: what
+// does not fit behind the youngest lot begins at the beginning.
+type lot struct {
+	from, to int
+	bytes    []byte
+	free     bool
+}
 
 func newInbox() *inbox {
 	return &inbox{arrivals: make(chan arrival, 256), quit: make(chan struct{}), room: make(chan struct{}, 1)}
@@ -86,24 +88,13 @@ func (in *inbox) next(ended <-chan struct{}) (arrival, bool) {
 	}
 }
 
-// buffer gives room for a message of size bytes once there is; nil if nobody
-// wants it any more.
-func (in *inbox) buffer(size int64) []byte {
-	class := bits.Len64(uint64(max(size, 1<<12) - 1))
+// buffer gives room for a message of size bytes, at most maxHeld, once there
+// is; nil if nobody wants it any more.
+func (in *inbox) buffer(size int64) *lot {
 	for {
-		in.mu.Lock()
-		if in.held == 0 || in.held+size <= maxWaiting {
-			in.held += size
-			defer in.mu.Unlock()
-			if n := len(in.idle[class]); n > 0 {
-				b := in.idle[class][n-1]
-				in.idle[class] = in.idle[class][:n-1]
-				in.kept -= int64(cap(b))
-				return b[:size]
-			}
-			return make([]byte, size, 1<<class)
+		if l := in.lot(int(size)); l != nil {
+			return l
 		}
-		in.mu.Unlock()
 		select {
 		case <-in.room:
 		case <-in.quit:
@@ -112,15 +103,42 @@ func (in *inbox) buffer(size int64) []byte {
 	}
 }
 
-// free takes a buffer back.
-func (in *inbox) free(b []byte) {
+// lot takes size bytes of the ring, if they are free.
+func (in *inbox) lot(size int) *lot {
 	in.mu.Lock()
-	in.held -= int64(len(b))
-	if in.kept+int64(cap(b)) <= maxIdle {
-		class := bits.Len64(uint64(cap(b) - 1))
-		in.idle[class] = append(in.idle[class], b)
-		in.kept += int64(cap(b))
+	defer in.mu.Unlock()
+	if in.ring == nil {
+		in.ring = make([]byte, maxWaiting)
 	}
+	from, end := 0, len(in.ring)
+	if n := len(in.lots); n > 0 {
+		oldest, youngest := in.lots[0].from, in.lots[n-1].to
+		switch {
+		case youngest <= oldest: // it has come round
+			from, end = youngest, oldest
+		case youngest+size <= len(in.ring):
+			from = youngest
+		default:
+			end = oldest
+		}
+	}
+	if from+size > end {
+		return nil
+	}
+	l := &lot{from: from, to: from + size, bytes: in.ring[from : from+size : from+size]}
+	in.lots = append(in.lots, l)
+	return l
+}
+
+// free gives a lot back.
+func (in *inbox) free(l *lot) {
+	in.mu.Lock()
+	l.free = true
+	n := 0
+	for n < len(in.lots) && in.lots[n].free {
+		n++
+	}
+	in.lots = slices.Delete(in.lots, 0, n)
 	in.mu.Unlock()
 	select {
 	case in.room <- struct{}{}:

@@ -64,7 +64,9 @@ func (a *Account) Scan(ctx context.Context, box mail.BoxID, since plan.Since, yi
 	if err := l.yield(yield); err != nil {
 		return plan.Scanned{}, err
 	}
-	return l.scanned(v), nil
+	sc := l.scanned(v)
+	l.f.rows = sightings{} // the session remembers the flight, as its last
+	return sc, nil
 }
 
 // maxFlights is how often a look asks anew when an answer shows that the
