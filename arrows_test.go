@@ -59,6 +59,8 @@ var fences = []fence{
 	{"github.com/pelletier/go-toml", []string{"config"}, "one place reads the configuration, so that every error names file, line and key"},
 	{"github.com/robfig/cron", []string{"config", "sync/worker"}, "schedules are checked by config and kept by the worker"},
 	{"github.com/spf13/cobra", []string{"cmd/godwit"}, "only commands have flags"},
+	{"github.com/VictoriaMetrics/metrics", []string{"cmd/godwit"}, "the rooms report what they did; only the daemon counts it"},
+	{"github.com/coreos/go-systemd", []string{"cmd/godwit"}, "only the daemon is a unit"},
 	{"github.com/vbauerster/mpb", []string{"cmd/godwit"}, "only commands draw on a terminal; the others tell an Observer"},
 	{"pgregory.net/rapid", nil, "it is for tests"},
 	{"github.com/rogpeppe/go-internal", nil, "it is for tests"},

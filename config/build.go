@@ -21,6 +21,12 @@ type builder struct {
 
 func (b *builder) build(raw rawFile) {
 	b.config.StateDir = b.stateDir(raw.StateDir)
+	if raw.Daemon.Metrics != nil {
+		var err error
+		if b.config.Daemon.Metrics, err = parseLoopback(*raw.Daemon.Metrics); err != nil {
+			b.fail(b.at["daemon.metrics"], "daemon.metrics", "%v", err)
+		}
+	}
 	if len(raw.Accounts) == 0 {
 		b.fail(position{}, "accounts", "there is no account: add a table [accounts.NAME] with host, username, a password and maildir")
 		return
@@ -242,6 +248,22 @@ func (a *accountBuilder) behaviour(acc *Account) {
 	acc.LimitRate = parsed(a, "limit_rate", a.raw.LimitRate, 0, parseRate)
 	acc.FSync = a.raw.FSync == nil || *a.raw.FSync
 	acc.Compress = oneOf(a, "compress", a.raw.Compress, "off", "on") == "on"
+	acc.Hooks = Hooks{
+		OnNewMail: a.command("on_new_mail", a.raw.OnNewMail), OnChange: a.command("on_change", a.raw.OnChange),
+		OnError: a.command("on_error", a.raw.OnError), Timeout: parsed(a, "hook_timeout", a.raw.HookTimeout, time.Minute, parseTimeout),
+	}
+}
+
+// command gives a command line for a shell. An empty one is none: so an
+// account takes back what [defaults] gives it.
+func (a *accountBuilder) command(key string, v *string) string {
+	if v == nil || strings.TrimSpace(*v) == "" {
+		return ""
+	}
+	if strings.ContainsRune(*v, 0) {
+		a.fail(key, "has a NUL character in it")
+	}
+	return *v
 }
 
 func (a *accountBuilder) keep(acc *Account) {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"path/filepath"
 	"time"
 
@@ -13,6 +14,7 @@ type Config struct {
 	File string
 	// StateDir is where indexes, locks and deleted messages lie.
 	StateDir string
+	Daemon   Daemon
 	// Accounts are in the order of the file.
 	Accounts []*Account
 }
@@ -34,6 +36,13 @@ func (c *Config) Names() []string {
 		names[i] = a.Name
 	}
 	return names
+}
+
+// Daemon is what concerns the daemon as a whole.
+type Daemon struct {
+	// Metrics is where the daemon tells how it stands over HTTP: a loopback
+	// address with a port; not valid for nowhere.
+	Metrics netip.AddrPort
 }
 
 // An Account is one account on a server and what is kept of it here.
@@ -74,6 +83,15 @@ type Account struct {
 	LimitRate     int64 // bytes a second; 0 for no limit
 	FSync         bool
 	Compress      bool
+	Hooks         Hooks
+}
+
+// Hooks are commands for /bin/sh -c that are run when something happened; ""
+// for none.
+type Hooks struct {
+	OnNewMail, OnChange, OnError string
+	// Timeout is how long one may take.
+	Timeout time.Duration
 }
 
 // Synced tells whether the account is kept in step with a Maildir.

@@ -61,6 +61,7 @@ func TestDefaultsOfAnAccount(t *testing.T) {
 		Name: "a", State: "/h/.local/state/godwit/a", Host: "imap.example.org", Port: 993, TLS: TLSImplicit,
 		Username: "me", Maildir: "/h/Mail", Layout: LayoutFS, FolderEncoding: EncodingUTF8, Mode: ModeMirror,
 		Archive: "/h/.local/state/godwit/a/archive", DeleteGuard: 25, KeepDeleted: 90 * 24 * time.Hour, Connections: 4, FSync: true,
+		Hooks: Hooks{Timeout: time.Minute},
 	}
 	want.Secret.File = "/secret"
 	want.Folders = Everything()
@@ -75,8 +76,11 @@ func TestDefaultsOfAnAccount(t *testing.T) {
 func TestEveryKeyIsRead(t *testing.T) {
 	c, err := Parse("c", []byte(`
 state_dir = "/state"
+[daemon]
+metrics = "[::1]:9465"
 [defaults]
 schedule = "*/15 * * * *"
+on_new_mail = "notmuch new"
 password_command = "false"
 connections = 2
 [accounts.all]
@@ -99,7 +103,11 @@ keep_deleted = "2w"
 limit_rate = "2MB/s"
 fsync = false
 compress = "on"
+on_change = "change | x"
+on_error = "notify"
+hook_timeout = "90s"
 [accounts.pinned]
+on_new_mail = " "
 host = "mail.example.org"
 port = 1993
 ca_file = "~/ca.pem"
@@ -117,6 +125,9 @@ scopes = ["x"]
 	}
 	a, p := c.Accounts[0], c.Accounts[1]
 	checks := map[string]bool{
+		"metrics": c.Daemon.Metrics.String() == "[::1]:9465",
+		"hooks": a.Hooks == Hooks{OnNewMail: "notmuch new", OnChange: "change | x", OnError: "notify", Timeout: 90 * time.Second} &&
+			p.Hooks == Hooks{Timeout: time.Minute},
 		"state":       a.State == "/state/all",
 		"schedule":    a.Schedule == "*/15 * * * *" && p.Schedule == a.Schedule,
 		"own source":  a.Secret.Command == "" && a.Secret.Password.Reveal() == "p",
@@ -193,6 +204,12 @@ func TestErrorsNameLineAndKey(t *testing.T) {
 		{"duration", account + "keep_deleted = \"3 months\"\n", "c:5:1: accounts.a.keep_deleted: \"3 months\" is no span of time"},
 		{"duration too long", account + "keep_deleted = \"99999y\"\n", "longer than godwit can count"},
 		{"rate", account + "limit_rate = \"fast\"\n", "c:5:1: accounts.a.limit_rate: \"fast\" is no rate"},
+		{"metrics for all", "[daemon]\nmetrics = \"0.0.0.0:9465\"\n" + account, "c:2:1: daemon.metrics: \"0.0.0.0:9465\" can be reached from other machines"},
+		{"metrics for the network", "[daemon]\nmetrics = \"192.168.1.5:9465\"\n" + account, "can be reached from other machines"},
+		{"metrics by a name", "[daemon]\nmetrics = \"localhost:9465\"\n" + account, "c:2:1: daemon.metrics: \"localhost:9465\" is no address with a port"},
+		{"hook timeout", account + "hook_timeout = \"1d\"\n", "c:5:1: accounts.a.hook_timeout: \"1d\" is no time to wait"},
+		{"hook timeout too short", account + "hook_timeout = \"1ms\"\n", "from \"1s\" to \"1h\""},
+		{"hook", account + "on_change = \"a\\u0000b\"\n", "c:5:1: accounts.a.on_change: has a NUL character in it"},
 		{"keep nothing", account + "keep = { daily = 0 }\n", "c:5:1: accounts.a.keep: would keep no generation"},
 		{"defaults are blamed", "[defaults]\nport = 0\n" + account, "c:2:1: defaults.port: must be from 1 to 65535"},
 		{"endpoint", "[accounts.a]\nhost = \"h\"\nusername = \"u\"\noauth2 = { token_url = \"http://example.org/t\" }\n", "c:4:12: accounts.a.oauth2.token_url: must be an address that begins with https://"},

@@ -7,8 +7,13 @@ import "reflect"
 
 type rawFile struct {
 	StateDir *string               `toml:"state_dir"`
+	Daemon   rawDaemon             `toml:"daemon"`
 	Defaults rawAccount            `toml:"defaults"`
 	Accounts map[string]rawAccount `toml:"accounts"`
+}
+
+type rawDaemon struct {
+	Metrics *string `toml:"metrics"`
 }
 
 type rawAccount struct {
@@ -45,6 +50,11 @@ type rawAccount struct {
 	LimitRate     *string  `toml:"limit_rate"`
 	FSync         *bool    `toml:"fsync"`
 	Compress      *string  `toml:"compress"`
+
+	OnNewMail   *string `toml:"on_new_mail"`
+	OnChange    *string `toml:"on_change"`
+	OnError     *string `toml:"on_error"`
+	HookTimeout *string `toml:"hook_timeout"`
 }
 
 type rawOAuth2 struct {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -41,6 +42,29 @@ func parseDuration(text string) (time.Duration, error) {
 		rest = rest[digits+1:]
 	}
 	return total, nil
+}
+
+// parseTimeout reads how long something may take: "60s", "5m", at most an hour.
+func parseTimeout(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err != nil || d < time.Second || d > time.Hour {
+		return 0, fmt.Errorf("%q is no time to wait: write it like \"60s\" or \"5m\", from \"1s\" to \"1h\"", text)
+	}
+	return d, nil
+}
+
+// parseLoopback reads an address of this machine alone, with its port. What
+// listens there has no password.
+func parseLoopback(text string) (netip.AddrPort, error) {
+	at, err := netip.ParseAddrPort(text)
+	if err != nil {
+		return at, fmt.Errorf("%q is no address with a port: write it like \"127.0.0.1:9465\" or \"[::1]:9465\"", text)
+	}
+	if !at.Addr().Unmap().IsLoopback() {
+		return at, fmt.Errorf("%q can be reached from other machines, and whoever reaches it can read it: write a loopback address, "+
+			"like \"127.0.0.1:9465\", and let a proxy with a password or a tunnel lead to it", text)
+	}
+	return at, nil
 }
 
 // parseGuard reads "25%" or "off"; 0 means off.

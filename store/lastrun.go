@@ -41,6 +41,14 @@ type LastRun struct {
 	Hints []string `json:"hints,omitempty"`
 	// Next is when a run is due again; zero if nothing schedules one.
 	Next time.Time `json:"next,omitzero"`
+
+	// LastOK is when a run last ended that did all it had to; Failures counts
+	// those since then that did not, the first one at FailingSince. FailedBy
+	// are the classes of their errors.
+	LastOK       time.Time `json:"last_ok,omitzero"`
+	FailingSince time.Time `json:"failing_since,omitzero"`
+	Failures     int       `json:"failures,omitempty"`
+	FailedBy     []string  `json:"failed_by,omitempty"`
 }
 
 // WriteLastRun replaces the file in the state directory dir, at once and for

@@ -46,9 +46,6 @@ func inert(acc *config.Account) []string {
 	if acc.LimitRate > 0 {
 		out = append(out, "limit_rate does nothing yet: nothing is slowed down")
 	}
-	if acc.Schedule != "" || len(acc.Idle) > 0 {
-		out = append(out, "schedule and idle do nothing yet: run godwit sync from cron")
-	}
 	return out
 }
 

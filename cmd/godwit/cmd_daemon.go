@@ -6,16 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"syscall"
 
+	sd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
 	"github.com/godwit-mail/godwit/cmd/godwit/control"
+	"github.com/godwit-mail/godwit/cmd/godwit/hook"
+	"github.com/godwit-mail/godwit/cmd/godwit/telemetry"
 	"github.com/godwit-mail/godwit/config"
 )
 
@@ -40,43 +41,63 @@ func (a *app) daemon(ctx context.Context) error {
 	if conf.File, err = filepath.Abs(conf.File); err != nil {
 		return err
 	}
-	d := &daemon{app: a, log: newLogger(a.stderr, a.json, a.verbose, a.quiet), file: conf.File, read: lookAt(conf.File), served: map[string]*served{}}
-	server, err := control.Listen(socketPath(conf, a.env), func(own context.Context, call control.Call, send func(any)) (int, error) {
-		return d.hear(ctx, own, call, send)
-	})
-	if err != nil {
-		return err
-	}
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
 	for _, acc := range conf.Accounts {
 		if err := unsupported(acc); err != nil && (acc.Synced() || len(conf.Accounts) == 1) {
 			return fmt.Errorf("%s: %w", acc.Name, err)
 		}
 	}
-	d.apply(ctx, conf)
-	d.log.Info("started", "accounts", len(d.served), "version", versionText())
-	d.all.Go(func() { d.watchConfig(ctx, hup) })
-	err = server.Serve(ctx)
-	d.all.Wait()
-	d.log.Info("ended")
-	return err
+	log := newLogger(a.stderr, a.json, a.verbose, a.quiet, a.env("JOURNAL_STREAM"))
+	d := &daemon{
+		app: a, log: log, file: conf.File, read: lookAt(conf.File), own: conf.Daemon, served: map[string]*served{},
+		tally: telemetry.NewTally(versionText()), unit: newUnit(log, a.env("NOTIFY_SOCKET")),
+	}
+	// What is opened here is closed where it is served.
+	socket := socketPath(conf, a.env)
+	server, err := control.Listen(socket, func(own context.Context, call control.Call, send func(any)) (int, error) {
+		return d.hear(ctx, own, call, send)
+	})
+	if err != nil {
+		return err
+	}
+	var web *telemetry.Server
+	if conf.Daemon.Metrics.IsValid() {
+		if web, err = telemetry.Listen(conf.Daemon.Metrics, d.tally, d.standings, log); err != nil {
+			return errors.Join(err, server.Close())
+		}
+	}
+	return d.serve(ctx, conf, socket, server, web)
 }
 
-// newLogger logs for people, or as JSON objects.
-func newLogger(w io.Writer, json, verbose, quiet bool) *slog.Logger {
-	options := &slog.HandlerOptions{Level: slog.LevelInfo}
-	switch {
-	case verbose:
-		options.Level = slog.LevelDebug
-	case quiet:
-		options.Level = slog.LevelWarn
+// serve keeps all accounts in step, and answers who asks, until ctx ends. web
+// may be nil.
+func (d *daemon) serve(ctx context.Context, conf *config.Config, socket string, server *control.Server, web *telemetry.Server) error {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	d.hooks = hook.New(ctx, hook.Environment(d.app.env), hookRest, d.hooked())
+	d.apply(ctx, conf)
+	d.log.Info("started", "accounts", len(conf.Accounts), "version", versionText(), "config", d.file, "socket", socket)
+	d.all.Go(func() { d.watchConfig(ctx, hup) })
+	if web != nil {
+		d.log.Info("metrics are told", "address", web.Addr().String())
+		d.all.Go(func() {
+			if err := web.Serve(ctx); err != nil {
+				d.log.Error("metrics are told no more", "error", err)
+			}
+		})
 	}
-	if json {
-		return slog.New(slog.NewJSONHandler(w, options))
-	}
-	return slog.New(slog.NewTextHandler(w, options))
+	d.unit.say(sd.SdNotifyReady)
+	stopping := context.AfterFunc(ctx, func() {
+		d.log.Info("ending")
+		d.unit.say(sd.SdNotifyStopping)
+	})
+	defer stopping()
+	d.all.Go(func() { d.attend(ctx, socket) })
+	err := server.Serve(ctx)
+	d.all.Wait()
+	d.hooks.Close()
+	d.log.Info("ended")
+	return err
 }
 
 // checksum makes a short name of a path.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/godwit-mail/godwit/cmd/godwit/hook"
 	"github.com/godwit-mail/godwit/config"
 	"github.com/godwit-mail/godwit/sync/engine"
 )
@@ -19,7 +20,7 @@ func (a *app) syncCommand() *cobra.Command {
 		Use:   "sync [ACCOUNT…]",
 		Short: "bring both sides into step, once",
 		Long: "Brings the server and the Maildir of each account into step, once, as the account's mode says.\n" +
-			"Without names: all accounts that have a maildir. Meant to be run by hand or by cron.",
+			"Without names: all accounts that have a maildir. Meant to be run by hand or by cron. Waits at its end for the account's hooks.",
 		Example: "  godwit sync\n  godwit sync personal --folder INBOX\n  godwit sync --dry-run -v",
 		RunE: func(cmd *cobra.Command, names []string) error {
 			return a.sync(cmd.Context(), names, folders, s)
@@ -76,6 +77,8 @@ func (a *app) sync(ctx context.Context, names, folders []string, s syncOptions) 
 // syncHere runs accounts one after the other. Whatever becomes of one, the
 // others go on.
 func (a *app) syncHere(ctx context.Context, accounts []*config.Account, s syncOptions) {
+	hooks := hook.New(ctx, hook.Environment(a.env), hookRest, a.hookEnded)
+	defer hooks.Close()
 	for _, acc := range accounts {
 		a.beginRun(acc)
 		p := a.newProgress(acc.Name)
@@ -85,6 +88,7 @@ func (a *app) syncHere(ctx context.Context, accounts []*config.Account, s syncOp
 		})
 		p.end()
 		a.endRun(acc, r, s)
+		callHooks(hooks, acc, r)
 		if ctx.Err() != nil {
 			return
 		}

@@ -11,8 +11,13 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	sd "github.com/coreos/go-systemd/v22/daemon"
+
+	"github.com/godwit-mail/godwit/cmd/godwit/hook"
+	"github.com/godwit-mail/godwit/cmd/godwit/telemetry"
 	"github.com/godwit-mail/godwit/config"
 	"github.com/godwit-mail/godwit/imap"
 	"github.com/godwit-mail/godwit/mail"
@@ -31,13 +36,19 @@ const (
 
 // A daemon keeps all accounts of a configuration in step.
 type daemon struct {
-	app  *app
-	log  *slog.Logger
-	file string // the configuration
+	app   *app
+	log   *slog.Logger
+	file  string // the configuration
+	hooks *hook.Runner
+	tally *telemetry.Tally
+	unit  *unit
 
 	reloading sync.Mutex
 	read      look  // what the configuration looked like when it was read
 	refused   error // why the one that is there now is not used; nil if it is
+	own       config.Daemon
+
+	looked atomic.Pointer[time.Time] // when watchConfig last did
 
 	mu     sync.Mutex
 	served map[string]*served // by name
@@ -60,6 +71,7 @@ type duty struct {
 	worker *worker.Worker
 	echo   *maildir.Echo
 	log    *slog.Logger
+	left   leftover
 	over   chan struct{} // closed when the worker has ended
 }
 
@@ -135,6 +147,16 @@ func (s *served) now() (*duty, <-chan struct{}) {
 
 // statuses tells how all accounts stand, by name.
 func (d *daemon) statuses() []liveStatus {
+	var out []liveStatus
+	for _, duty := range d.duties() {
+		out = append(out, live(duty.worker.Status()))
+	}
+	return out
+}
+
+// duties are those of all accounts, by name. An account that is just about to
+// be served in another way has none.
+func (d *daemon) duties() []*duty {
 	d.mu.Lock()
 	all := slices.Sorted(maps.Keys(d.served))
 	duties := make([]*duty, len(all))
@@ -142,20 +164,16 @@ func (d *daemon) statuses() []liveStatus {
 		duties[i], _ = d.served[name].now()
 	}
 	d.mu.Unlock()
-	var out []liveStatus
-	for _, duty := range duties {
-		if duty != nil {
-			out = append(out, live(duty.worker.Status()))
-		}
-	}
-	return out
+	return slices.DeleteFunc(duties, func(t *duty) bool { return t == nil })
 }
 
 // newDuty makes the worker of an account.
 func (d *daemon) newDuty(acc *config.Account) *duty {
 	t := &duty{acc: acc, echo: maildir.NewEcho(), log: d.log.With("account", acc.Name), over: make(chan struct{})}
+	last := before(acc)
+	t.left.take(last.Held, last.HeldBoxes, last.Pending)
 	opt := worker.Options{
-		Account: acc.Name, Clock: d.app.now, Backstop: backstop,
+		Account: acc.Name, Clock: d.app.now, Backstop: backstop, LastOK: last.LastOK,
 		Run: func(ctx context.Context, why worker.Trigger) worker.Result {
 			return d.run(ctx, t, syncOptions{}, why, nil).result()
 		},
@@ -169,7 +187,7 @@ func (d *daemon) newDuty(acc *config.Account) *duty {
 				return maildir.Watch(ctx, options, w.Up, func(string) { w.Changed() })
 			}},
 		},
-		Changed: told(t.log),
+		Changed: d.told(t.log),
 	}
 	opt.Schedule, _ = worker.ParseSchedule(acc.Schedule) // the configuration was checked
 	t.worker = worker.New(opt)
@@ -177,13 +195,18 @@ func (d *daemon) newDuty(acc *config.Account) *duty {
 }
 
 // told logs what becomes of an account and its watches, when it changes.
-func told(log *slog.Logger) func(worker.Status) {
+func (d *daemon) told(log *slog.Logger) func(worker.Status) {
 	var was worker.Status
 	return func(s worker.Status) {
 		defer func() { was = s }()
 		switch {
 		case s.Failures > was.Failures:
-			log.Error("the run failed", "error", s.Err, "class", s.Class(), "failures", s.Failures, "next", s.Next.Format(time.RFC3339))
+			// Once is enough to be woken up for.
+			level := slog.LevelWarn
+			if was.Failures == 0 || s.Class() != was.Class() {
+				level = slog.LevelError
+			}
+			log.Log(context.Background(), level, "the run failed", "error", s.Err, "class", s.Class(), "failures", s.Failures, "next", s.Next.Format(time.RFC3339))
 		case s.Failures == 0 && was.Failures > 0:
 			log.Info("the account works again", "failed_since", was.Since.Format(time.RFC3339))
 		}
@@ -199,10 +222,12 @@ func told(log *slog.Logger) func(worker.Status) {
 				log.Warn("not watching", "what", x.Name, "error", x.Err)
 			}
 		}
+		d.unit.changed()
 	}
 }
 
-// run runs an account and logs it. observe may be nil.
+// run runs an account, logs and counts it, and has its hooks run. observe may
+// be nil.
 func (d *daemon) run(ctx context.Context, t *duty, s syncOptions, why worker.Trigger, observe engine.Observer) ran {
 	log := t.log
 	s.echo = t.echo
@@ -219,23 +244,45 @@ func (d *daemon) run(ctx context.Context, t *duty, s syncOptions, why worker.Tri
 		log.Info("ran", "because", string(why), "exit", int(r.exit), "took", r.report.Ended.Sub(r.report.Began).Round(time.Millisecond).String(),
 			"copied_here", r.report.Copied[plan.Local], "copied_there", r.report.Copied[plan.Remote],
 			"changed", r.report.Flagged[0]+r.report.Flagged[1]+r.report.Moved[0]+r.report.Moved[1],
-			"deleted_here", r.report.Deleted[plan.Local], "deleted_there", r.report.Deleted[plan.Remote], "held", r.report.Held)
+			"deleted_here", r.report.Deleted[plan.Local], "deleted_there", r.report.Deleted[plan.Remote],
+			"held", r.report.Held, "pending", r.report.Pending)
 	}
+	if r.effective {
+		t.left.take(r.report.Held, r.report.HeldBoxes, r.report.Pending)
+	}
+	if !s.dryRun {
+		d.tally.Ran(t.acc.Name, r.tally())
+	}
+	callHooks(d.hooks, t.acc, r)
 	return r
 }
 
 // logEvent logs what a run tells.
 func logEvent(ctx context.Context, log *slog.Logger, e engine.Event) {
-	level := slog.LevelDebug
-	switch e.Kind {
-	case engine.PhaseBegun, engine.Totals:
+	if e.Planned {
 		return
-	case engine.Faulted, engine.Held:
-		level = slog.LevelWarn
-	case engine.Noted:
-		level = slog.LevelInfo
 	}
-	log.Log(ctx, level, eventText(e), "mailbox", string(e.Mailbox))
+	args := []any{"mailbox", string(e.Mailbox)}
+	switch e.Kind {
+	case engine.Action:
+		args = append(args, "side", e.Side.String())
+		if e.To != "" {
+			args = append(args, "to", string(e.To))
+		}
+		if !e.Digest.IsZero() {
+			args = append(args, "size", e.Size, "digest", e.Digest.String())
+		}
+		if e.Verb == engine.VerbFlagged {
+			args = append(args, "added", flagNames(e.Added), "removed", flagNames(e.Removed))
+		}
+		log.DebugContext(ctx, string(e.Verb), args...)
+	case engine.Faulted:
+		log.WarnContext(ctx, "something failed", append(args, "side", e.Side.String(), "error", eventText(e), "class", mail.ClassOf(e.Err))...)
+	case engine.Held:
+		log.WarnContext(ctx, "something is held", append(args, "what", eventText(e), "count", e.Count)...)
+	case engine.Noted:
+		log.InfoContext(ctx, "note", append(args, "what", eventText(e))...)
+	}
 }
 
 // result is what a run means for the worker.
@@ -288,12 +335,17 @@ func (d *daemon) reload(ctx context.Context, asked bool) error {
 		return d.refused
 	}
 	d.read = now
+	d.unit.say(reloading())
+	defer d.unit.say(sd.SdNotifyReady)
 	conf, err := d.app.load()
 	if d.refused = err; err != nil {
 		d.log.Error("the changed configuration is refused, the old one stays", "error", err)
 		return err
 	}
 	d.apply(ctx, conf)
+	if conf.Daemon != d.own {
+		d.log.Warn("[daemon] has changed: that takes effect when the daemon is started again")
+	}
 	d.log.Info("the configuration was read again", "file", d.file)
 	return nil
 }
@@ -312,6 +364,8 @@ func (d *daemon) watchConfig(ctx context.Context, hup <-chan os.Signal) {
 		case <-tick.C:
 		}
 		_ = d.reload(ctx, asked) // it was told
+		now := time.Now()
+		d.looked.Store(&now)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/godwit-mail/godwit/cmd/godwit/hook"
 	"github.com/godwit-mail/godwit/config"
 	"github.com/godwit-mail/godwit/imap"
 	"github.com/godwit-mail/godwit/maildir"
@@ -25,12 +26,18 @@ type ran struct {
 	begun bool
 	// after is what went wrong after the run.
 	after error
+	// effective: what the report tells was done, not only planned.
+	effective bool
+	// news is what came into the Maildir, trouble what on_error is to be told,
+	// nil for nothing.
+	news    hook.NewMail
+	trouble *hook.Error
 }
 
 // runAccount runs one account, and remembers how it went. It prints nothing:
 // what happens is told to observe.
 func runAccount(ctx context.Context, acc *config.Account, s syncOptions, now func() time.Time, observe engine.Observer) ran {
-	began := now()
+	began, was := now(), before(acc)
 	failed := func(err error) ran {
 		r := ran{report: &engine.Report{Began: began, Ended: now()}, exit: codeOf(err), err: err}
 		if ctx.Err() != nil {
@@ -45,22 +52,23 @@ func runAccount(ctx context.Context, acc *config.Account, s syncOptions, now fun
 	if err != nil {
 		r := failed(err)
 		if r.err != nil {
-			r.after = rememberFailure(acc, err, s, now)
+			r.after = r.rememberFailure(acc, s, was)
 		}
 		return r
 	}
-	report, err := engine.Run(ctx, engineOptions(acc, o, s, observe))
+	var news hook.NewMail
+	report, err := engine.Run(ctx, engineOptions(acc, o, s, arrivals(&news, observe)))
 	if report == nil {
 		report = &engine.Report{Began: began, Ended: now()}
 	}
-	r := ran{report: report, exit: runExit(ctx, report, err), begun: true}
+	r := ran{report: report, exit: runExit(ctx, report, err), begun: true, effective: !s.dryRun, news: news}
 	if ctx.Err() == nil {
 		r.err = err
 	}
 	for _, text := range o.remarks(acc, s.chatty) {
 		observe(engine.Event{Kind: engine.Noted, Time: now(), Account: acc.Name, Text: text})
 	}
-	r.after = putAway(context.WithoutCancel(ctx), acc, o, r, s, now)
+	r.after = r.putAway(context.WithoutCancel(ctx), acc, o, s, was, now)
 	r.exit = worse(r.exit, codeOf(r.after))
 	return r
 }
@@ -112,11 +120,13 @@ func runExit(ctx context.Context, r *engine.Report, err error) exitCode {
 }
 
 // putAway writes what is to be remembered of the run, and closes the account.
-func putAway(ctx context.Context, acc *config.Account, o *opened, r ran, s syncOptions, now func() time.Time) error {
+func (r *ran) putAway(ctx context.Context, acc *config.Account, o *opened, s syncOptions, was store.LastRun, now func() time.Time) error {
 	var errs []error
 	if !s.dryRun {
+		last := lastRun(r.report, r.exit)
+		r.endured(was, &last)
 		errs = append(errs,
-			store.WriteLastRun(acc.State, lastRun(r.report, r.exit)),
+			store.WriteLastRun(acc.State, last),
 			o.index.Keeper(acc.State, acc.KeepDeleted, now).Purge(ctx))
 	}
 	return errors.Join(append(errs, o.close())...)
@@ -124,15 +134,18 @@ func putAway(ctx context.Context, acc *config.Account, o *opened, r ran, s syncO
 
 // rememberFailure makes status tell of a run that never began. It needs the
 // lock, and leaves things alone if another run has it.
-func rememberFailure(acc *config.Account, err error, s syncOptions, now func() time.Time) error {
-	if s.dryRun || errors.Is(err, store.ErrLocked) {
+func (r *ran) rememberFailure(acc *config.Account, s syncOptions, was store.LastRun) error {
+	if s.dryRun || errors.Is(r.err, store.ErrLocked) {
 		return nil
 	}
-	lock, lockErr := store.Lock(acc.State)
-	if lockErr != nil {
+	failed := store.LastRun{
+		Began: r.report.Began, Ended: r.report.Ended, Exit: int(r.exit), Mailboxes: was.Mailboxes, Messages: was.Messages,
+		Errors: []string{r.err.Error()},
+	}
+	r.endured(was, &failed)
+	lock, err := store.Lock(acc.State)
+	if err != nil {
 		return nil // its own error was told already
 	}
-	last, _ := store.ReadLastRun(acc.State)
-	failed := store.LastRun{Began: now(), Ended: now(), Exit: int(codeOf(err)), Mailboxes: last.Mailboxes, Messages: last.Messages, Errors: []string{err.Error()}}
 	return errors.Join(store.WriteLastRun(acc.State, failed), lock.Unlock())
 }

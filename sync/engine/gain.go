@@ -107,8 +107,9 @@ func (r *run) gainFailed(g *plan.Gain) {
 	r.failed.add(g.Item.Ident)
 }
 
-// grace is how long the step in hand may go on when the run is told to stop.
-const grace = 5 * time.Second
+// grace is how long the step in hand may go on when the run is told to stop:
+// whoever stops it may have 5 s in all.
+const grace = 3 * time.Second
 
 // finishing is a context for what should be brought to its end though ctx
 // ended, and must not wait for a silent server: it ends grace after ctx.

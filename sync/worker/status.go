@@ -33,7 +33,9 @@ type Status struct {
 	Failures int
 	Since    time.Time
 	Err      error
-	Watches  []WatchStatus
+	// Partial, beside Err: the account works, and something in it did not.
+	Partial bool
+	Watches []WatchStatus
 }
 
 // Class is the kind of trouble the account is in, "" if none.

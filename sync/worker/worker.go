@@ -21,6 +21,8 @@ type Options struct {
 	// Backstop is after how long without any run one is made all the same;
 	// 0 for never.
 	Backstop time.Duration
+	// LastOK is when the account was last in step before; zero if it is not known.
+	LastOK time.Time
 	// Clock is the wall clock; nil is the system's.
 	Clock func() time.Time
 	// Jitter gives numbers in [0, 1); nil is a random source.
@@ -63,6 +65,7 @@ type Worker struct {
 	retryAt  time.Time // zero if no retry is due
 	blocked  bool      // until retryAt only requests are heard
 	lastRun  time.Time // when a run last ended, monotonic
+	turned   time.Time // when keepTime last did
 	endRun   context.CancelCauseFunc
 	finished bool // see Finish
 	watchers []*watcher
@@ -84,7 +87,7 @@ func New(opt Options) *Worker {
 	}
 	w := &Worker{opt: opt, began: time.Now(), alarm: make(chan struct{}, 1), requests: make(chan *request), ended: make(chan struct{})}
 	w.backoff.Jitter = opt.Jitter
-	w.status = Status{Account: opt.Account, State: Stopped}
+	w.status = Status{Account: opt.Account, State: Stopped, LastOK: opt.LastOK}
 	for i := range opt.Watches {
 		w.watchers = append(w.watchers, newWatcher(w, opt.Watches[i]))
 	}
@@ -265,7 +268,7 @@ func (w *Worker) conclude(s *Status, res Result) {
 	if res.Err == nil {
 		w.backoff.Reset()
 		w.blocked = false
-		s.LastOK, s.Err, s.Failures, s.Since = now, nil, 0, time.Time{}
+		s.LastOK, s.Err, s.Partial, s.Failures, s.Since = now, nil, false, 0, time.Time{}
 		return
 	}
 	pause := w.backoff.Next(res.Err)
@@ -274,7 +277,7 @@ func (w *Worker) conclude(s *Status, res Result) {
 		s.Since = now
 	}
 	s.Failures++
-	s.Err, s.Next = res.Err, now.Add(pause)
+	s.Err, s.Partial, s.Next = res.Err, res.Partial, now.Add(pause)
 	if w.blocked {
 		s.State = Waiting
 	}
@@ -312,9 +315,18 @@ func (w *Worker) keepTime(ctx context.Context) {
 func (w *Worker) plan(next time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.turned = time.Now()
 	if w.retryAt.IsZero() || !w.blocked && !next.IsZero() && next.Before(w.status.Next) {
 		w.status.Next = next
 	}
+}
+
+// Turned is when the worker last showed that it lives: while it runs, it does
+// so every few seconds, whatever the account is doing.
+func (w *Worker) Turned() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.turned
 }
 
 // idleFor is how long no run has ended, 0 while one is under way.

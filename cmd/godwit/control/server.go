@@ -60,6 +60,9 @@ func Listen(path string, handle Handler) (*Server, error) {
 	return &Server{listener: listener, handle: handle}, nil
 }
 
+// Close gives the socket back, of a server that is not to serve.
+func (s *Server) Close() error { return s.listener.Close() }
+
 // Serve hears calls until ctx ends, and then waits for those under way, which
 // are told to end. The socket is gone when it returns.
 func (s *Server) Serve(ctx context.Context) error {

@@ -27,11 +27,13 @@ type daemon struct {
 
 type logLine map[string]any
 
-// daemon starts one; it is killed at the end of the test if it runs still.
-func (a *account) daemon() *daemon {
+// daemon starts one, with more variables in its environment; it is killed at
+// the end of the test if it runs still.
+func (a *account) daemon(env ...string) *daemon {
 	a.t.Helper()
 	d := &daemon{a: a, lines: make(chan logLine, 1<<16), ended: make(chan error, 1)}
 	d.cmd = exec.Command(binary, "--config", a.config, "--json", "-v", "daemon")
+	d.cmd.Env = append(os.Environ(), env...)
 	out, err := d.cmd.StderrPipe()
 	if err != nil {
 		a.t.Fatal(err)

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/godwit-mail/godwit/cmd/godwit/hook"
+	"github.com/godwit-mail/godwit/cmd/godwit/telemetry"
+	"github.com/godwit-mail/godwit/mail"
+)
+
+// A leftover is what the last run of an account left to be done.
+type leftover struct {
+	mu                              sync.Mutex
+	messages, mailboxes, unfinished int
+}
+
+func (l *leftover) take(held, boxes, pending int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.messages, l.mailboxes, l.unfinished = held, boxes, pending
+}
+
+// tally is what is counted of a run.
+func (r ran) tally() telemetry.Run {
+	t := telemetry.Run{
+		Took: r.report.Ended.Sub(r.report.Began), Copied: r.report.Copied, Flagged: r.report.Flagged, Moved: r.report.Moved, Deleted: r.report.Deleted,
+		Bytes: r.report.CopiedBytes,
+	}
+	if err := r.result().Err; err != nil && !errors.Is(err, context.Canceled) {
+		t.Failed, t.Class = true, string(mail.ClassOf(err))
+	}
+	return t
+}
+
+// standings are how all accounts stand, for telemetry.
+func (d *daemon) standings() []telemetry.Standing {
+	var out []telemetry.Standing
+	for _, t := range d.duties() {
+		s := t.worker.Status()
+		st := telemetry.Standing{
+			Account: s.Account, Working: s.Err == nil || s.Partial, State: string(s.State), LastOK: s.LastOK, Failures: s.Failures,
+		}
+		if s.Err != nil {
+			st.Error = s.Err.Error()
+		}
+		for _, x := range s.Watches {
+			st.Watches = append(st.Watches, telemetry.Watch{Name: x.Name, Up: x.Up})
+		}
+		t.left.mu.Lock()
+		st.HeldMessages, st.HeldMailboxes, st.Pending = t.left.messages, t.left.mailboxes, t.left.unfinished
+		t.left.mu.Unlock()
+		out = append(out, st)
+	}
+	return out
+}
+
+// hooked logs and counts a hook that ended.
+func (d *daemon) hooked() func(hook.Outcome) {
+	logged := hookLogged(d.log)
+	return func(o hook.Outcome) {
+		logged(o)
+		d.tally.Hooked(o.Account, o.Kind, o.Err != nil)
+	}
+}
