@@ -31,6 +31,7 @@ const staleTmp = 36 * time.Hour
 // to Commit, and commits follow each other.
 type batch struct {
 	m      *Maildir
+	id     mail.BoxID
 	f      *folder
 	tmp    *dir
 	storer *storer // nil before the first Add
@@ -76,7 +77,7 @@ func (m *Maildir) Put(ctx context.Context, box mail.BoxID) (Batch, error) {
 		m.cleaned[b.name] = true
 		m.clean(tmp, staleTmp)
 	}
-	return &batch{m: m, f: f, tmp: tmp}, nil
+	return &batch{m: m, id: box, f: f, tmp: tmp}, nil
 }
 
 // clean removes what earlier runs left in tmp and is older than that. It does
@@ -195,7 +196,7 @@ func (b *batch) place(ctx context.Context) error {
 			return wordsErr
 		}
 	}
-	there, err := b.f.keys(ctx)
+	there, err := b.f.keys(ctx, b.id, b.tokenKeys())
 	if err != nil {
 		return err
 	}
@@ -220,6 +221,17 @@ func (b *batch) place(ctx context.Context) error {
 		return err
 	}
 	return ctx.Err()
+}
+
+// tokenKeys are the keys that the staged messages are to have.
+func (b *batch) tokenKeys() []mail.Ref {
+	keys := []mail.Ref{}
+	for _, s := range b.staged {
+		if token := s.in.Item.Token; s.name != "" && validToken(token) {
+			keys = append(keys, mail.Ref(tokenKey(b.date(s), token)))
+		}
+	}
+	return keys
 }
 
 // placeOne renames one message to its key.

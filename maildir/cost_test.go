@@ -1,6 +1,7 @@
 package maildir
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -116,6 +117,64 @@ func TestSurveyCost(t *testing.T) {
 		box := fx.survey(map[mail.MailboxName]plan.Since{"Work": {Cursor: s.Cursor, Epoch: epoch}})
 		wantEqual(t, "state", box["Work"].State, plan.Same)
 		wantCalls(t, string(layout), x.called("Work"), want)
+	}
+}
+
+// TestPlaceCostWithAnIndex: where the index knows what a mailbox that stands
+// still holds, nothing of it is read to place a few messages; and as soon as
+// somebody else changed it, the index is not asked.
+func TestPlaceCostWithAnIndex(t *testing.T) {
+	fx, x, items := settledBox(t, 300)
+	bound := map[mail.Ref]bool{}
+	for ref := range items {
+		bound[ref] = true
+	}
+	token := func(i int) string { return mail.Token("x", mail.Inbox, "1", mail.Ref(fmt.Sprint(i))) }
+	asked, all := 0, len(bound)
+	fx.Maildir.opt.Bound = func(_ context.Context, box mail.BoxID, refs []mail.Ref) (is []mail.Ref, n int, err error) {
+		asked++
+		for _, ref := range refs {
+			if bound[ref] {
+				is = append(is, ref)
+			}
+		}
+		return is, all, nil
+	}
+	put := func(i int) (ref mail.Ref, lists int) {
+		x.calls = nil
+		placed := fx.put(mail.Inbox, incoming(1, letter(i), mail.Item{Token: token(i), Date: firstDay}))
+		return placed[0].Ref, x.called("/INBOX/cur")["list"] + x.called("/INBOX/new")["list"]
+	}
+	for i := range 3 {
+		ref, lists := put(i)
+		if lists != 0 || asked != i+1 || ref != mail.Ref(tokenKey(firstDay, token(i))) {
+			t.Errorf("message %d became %s, after %d listings and %d questions", i, ref, lists, asked)
+		}
+	}
+	// One that this run placed is there, whatever the index says.
+	if ref, _ := put(2); ref != mail.Ref(tokenKey(firstDay, token(2))) {
+		t.Errorf("the same message again became %s", ref)
+	}
+	fx.write(strings.ReplaceAll(letter(9), "\r\n", "\n"), "INBOX", "cur", tokenKey(firstDay, token(9))+":2,R")
+	asked = 0
+	for i := range 2 { // the second does not forget it
+		ref, lists := put(9 - i)
+		if asked != 0 || i == 0 && (lists == 0 || ref != mail.Ref(tokenKey(firstDay, token(9)))) {
+			t.Errorf("beside another's file %d became %s, after %d listings and %d questions", 9-i, ref, lists, asked)
+		}
+	}
+	if ref, _ := put(9); ref != mail.Ref(tokenKey(firstDay, token(9))) {
+		t.Errorf("another's file is not found any more: %s", ref)
+	}
+}
+
+// What the index has in another number than the mailbox held is no witness.
+func TestAnIndexThatDoesNotAgreeIsNotBelieved(t *testing.T) {
+	fx, x, _ := settledBox(t, 30)
+	fx.Maildir.opt.Bound = func(context.Context, mail.BoxID, []mail.Ref) ([]mail.Ref, int, error) { return nil, 30, nil }
+	fx.put(mail.Inbox, incoming(1, letter(1), mail.Item{Token: mail.Token("x", mail.Inbox, "1", "1"), Date: firstDay}))
+	if x.called("/INBOX/cur")["list"] == 0 {
+		t.Error("it was believed")
 	}
 }
 

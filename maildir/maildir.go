@@ -33,6 +33,11 @@ type Options struct {
 	FSync bool
 	// Clock is time.Now if nil.
 	Clock plan.Clock
+	// Bound, if not nil, tells which of some Refs the index has bound in a
+	// mailbox, and how many it has there in all. It is asked only from within
+	// calls of the engine, about mailboxes that stand still since the index
+	// last saw them: what is not bound there is not there.
+	Bound func(ctx context.Context, box mail.BoxID, refs []mail.Ref) (bound []mail.Ref, all int, err error)
 	// Echo, if not nil, is told what is done to the tree; see Watch.
 	Echo *Echo
 

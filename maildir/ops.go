@@ -320,7 +320,7 @@ func (w *doer) target(ctx context.Context, id mail.BoxID) (*folder, error) {
 		return nil, err
 	}
 	tmp.close()
-	w.targets[to], err = to.keys(ctx)
+	w.targets[to], err = to.keys(ctx, id, nil)
 	return to, err
 }
 

@@ -29,6 +29,8 @@ type mailbox struct {
 	list  *listing      // the last listing
 	scan  *view         // what the scan of this run saw
 	own   ownChanges
+	// strange: what lies there is not what the survey saw and this run made of it.
+	strange bool
 	// seen are the keys that were there when the marks were stands, but for
 	// those that this run put there since.
 	seen   *view

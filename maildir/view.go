@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/sync/plan"
 )
 
 // A view is which keys a mailbox holds: 8 bytes a message. A key that it has
@@ -31,16 +32,24 @@ func (v *view) has(key string) bool {
 	return ok
 }
 
+// askAtMost is about how many keys the index is asked; reading the names of a
+// mailbox costs about as much as a thousand questions.
+const askAtMost = 256
+
 // keys is a view of what lies in the mailbox now, but for what this run put
 // there (ownChanges.came tells that). The last view serves as long as nothing
-// but this run changed the directories.
-func (f *folder) keys(ctx context.Context) (*view, error) {
+// but this run changed the directories. It need be right only about the keys
+// in ask, if that is not nil.
+func (f *folder) keys(ctx context.Context, box mail.BoxID, ask []mail.Ref) (*view, error) {
 	before, err := f.m.marks(f.top)
 	if err != nil {
 		return nil, err
 	}
 	if v := f.box.seen; v != nil && v.complete && before.sameEntries(f.box.stands) {
 		return v, nil
+	}
+	if v, err := f.asked(ctx, box, ask, before); v != nil || err != nil {
+		return v, err
 	}
 	var last *view
 	for range maxListings {
@@ -65,6 +74,33 @@ func (f *folder) keys(ctx context.Context) (*view, error) {
 		last, before = v, after
 	}
 	return last, nil // everything that was seen in any of them
+}
+
+// asked is a view of some keys in a mailbox in which, but for what this run
+// did, lies what the index has bound there: nil if the mailbox is not known to
+// be that.
+func (f *folder) asked(ctx context.Context, box mail.BoxID, ask []mail.Ref, now marks) (*view, error) {
+	b := f.box
+	if b.state != plan.Same || b.strange {
+		return nil, nil
+	}
+	if !b.own.any {
+		b.stands = b.marks // as of the survey
+	}
+	b.strange = !now.sameEntries(b.stands)
+	if f.m.opt.Bound == nil || b.strange || ask == nil || len(ask) > askAtMost {
+		return nil, nil
+	}
+	bound, all, err := f.m.opt.Bound(ctx, box, ask)
+	if err != nil || !b.own.any && all != b.count {
+		return nil, err
+	}
+	v := &view{seed: maphash.MakeSeed()}
+	for _, ref := range bound {
+		v.keys = append(v.keys, maphash.String(v.seed, string(ref)))
+	}
+	slices.Sort(v.keys)
+	return v, nil
 }
 
 // ours says that the mailbox changed by our doing since keys looked. A file

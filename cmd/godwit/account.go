@@ -143,6 +143,15 @@ func open(ctx context.Context, acc *config.Account, s syncOptions) (o *opened, e
 func (o *opened) openSides(ctx context.Context, acc *config.Account, echo *maildir.Echo) error {
 	options := maildirOptions(acc)
 	options.Echo = echo
+	if index := o.index; index != nil {
+		options.Bound = func(ctx context.Context, box mail.BoxID, refs []mail.Ref) (bound []mail.Ref, all int, err error) {
+			all, err = index.KnownAt(ctx, plan.Local, box, refs, func(k plan.Known) error {
+				bound = append(bound, k.Ref)
+				return nil
+			})
+			return bound, all, err
+		}
+	}
 	local, err := maildir.Open(ctx, options)
 	if err != nil {
 		return err
