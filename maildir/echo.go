@@ -1,6 +1,8 @@
 package maildir
 
 import (
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -13,11 +15,13 @@ import (
 // work on the tree, one after the other, and by the Watch of it.
 //
 // An event is taken for an echo only if a call of our own explains it by name
-// and kind, and each call explains one event.
+// and kind, and each call explains one event. A call that fails explains none:
+// if its event was heard all the same, somebody else's is told after all.
 type Echo struct {
 	mu   sync.Mutex
 	due  map[sound]due
 	made int
+	tell func(path string) // nil while nobody listens
 }
 
 // A sound is an event that will be heard: an entry that came, or went.
@@ -59,19 +63,32 @@ func (e *Echo) seam(next seam) seam {
 	}
 }
 
-// soundsOf lists what a call of the seam will sound like. What happens in tmp
-// is not heard, but costs nothing to expect.
+// listen says who is told of what was taken for an echo and was none; nil: no
+// event is heard, so that none is to be expected.
+func (e *Echo) listen(tell func(path string)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.tell = tell
+	clear(e.due)
+}
+
+// soundsOf lists what a call of the seam will sound like.
 func soundsOf(call, path string) []sound {
 	switch call {
-	case "rename", "link":
+	case "rename":
 		from, to, _ := strings.Cut(path, arrow)
-		return []sound{{from, false}, {to, true}}
+		return audible(sound{from, false}, sound{to, true})
 	case "remove":
-		return []sound{{path, false}}
+		return audible(sound{path, false})
 	case "mkdir", "create":
-		return []sound{{path, true}}
+		return audible(sound{path, true})
 	}
 	return nil
+}
+
+// audible leaves out what happens in tmp, which nobody listens to.
+func audible(sounds ...sound) []sound {
+	return slices.DeleteFunc(sounds, func(s sound) bool { return filepath.Base(filepath.Dir(s.path)) == "tmp" })
 }
 
 func (e *Echo) expect(sounds []sound, n int) {
@@ -81,9 +98,15 @@ func (e *Echo) expect(sounds []sound, n int) {
 	now := time.Now()
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.tell == nil {
+		return
+	}
 	for _, s := range sounds {
 		d := e.due[s]
 		d.n, d.until = d.n+n, now.Add(echoTime)
+		if d.n < 0 {
+			e.tell(s.path)
+		}
 		if d.n <= 0 {
 			delete(e.due, s)
 		} else {

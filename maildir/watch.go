@@ -48,6 +48,9 @@ func Watch(ctx context.Context, opt Options, up func(note string), changed func(
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		if errors.Is(why, errAnew) {
+			continue // up tells that anything may have come meanwhile
+		}
 		if err := w.poll(ctx, why, up); err != nil {
 			return err
 		}
@@ -64,8 +67,14 @@ type watch struct {
 	every   time.Duration
 }
 
-// errAbsent says why nothing can be listened to.
-var errAbsent = errors.New("the Maildir is not there")
+var (
+	// errAbsent says why nothing can be listened to.
+	errAbsent = errors.New("the Maildir is not there")
+	// errAnew asks to listen anew: the kernel's watches go with a directory
+	// that is renamed, and tell of it by its old name, or some were not made
+	// because events were lost.
+	errAnew = errors.New("listen anew")
+)
 
 // listenAgain is after how long of polling the kernel is tried again.
 const listenAgain = 15 * time.Minute
@@ -77,8 +86,10 @@ func (w *watch) listen(ctx context.Context, up func(note string)) error {
 		return limited(err)
 	}
 	defer events.Close()
+	w.echo.listen(func(path string) { w.changed(path) })
+	defer w.echo.listen(nil)
 	w.events, w.paths = events, map[string]bool{}
-	if _, err := w.addAll(ctx); err != nil {
+	if err := w.addAll(ctx); err != nil {
 		return err
 	}
 	up("")
@@ -90,10 +101,10 @@ func (w *watch) listen(ctx context.Context, up func(note string)) error {
 			if !ok {
 				return errors.New("the kernel tells of no changes any more")
 			}
-			if !errors.Is(err, fsnotify.ErrEventOverflow) {
-				return limited(err)
+			if errors.Is(err, fsnotify.ErrEventOverflow) {
+				return errAnew // some were missed, and with them new directories
 			}
-			w.changed("") // some were missed
+			return limited(err)
 		case ev, ok := <-events.Events:
 			if !ok {
 				return errors.New("the kernel tells of no changes any more")
@@ -116,8 +127,11 @@ func (w *watch) hear(ctx context.Context, ev fsnotify.Event) error {
 	switch {
 	case isDir && !ev.Has(fsnotify.Create):
 		delete(w.paths, ev.Name) // its watch has gone with it
-		if ev.Name == w.m.opt.Root {
+		switch {
+		case ev.Name == w.m.opt.Root:
 			return errAbsent
+		case ev.Has(fsnotify.Rename):
+			return errAnew
 		}
 		if !w.echo.heard(ev) {
 			w.changed(ev.Name)
@@ -131,12 +145,41 @@ func (w *watch) hear(ctx context.Context, ev fsnotify.Event) error {
 	case !ev.Has(fsnotify.Create) || !isDirectory(ev.Name):
 		return nil // what others keep beside mailboxes
 	}
+	return w.hearDirectory(ctx, ev)
+}
+
+// hearDirectory watches a directory that came, with what it holds already.
+func (w *watch) hearDirectory(ctx context.Context, ev fsnotify.Event) error {
 	own := w.echo.heard(ev)
-	added, err := w.addAll(ctx)
+	level, ok := w.levelOf(ev.Name)
+	if !ok {
+		return nil
+	}
+	added, err := w.add(ctx, ev.Name, level)
 	if added || !own {
 		w.changed(ev.Name) // something may have come before it was watched
 	}
 	return err
+}
+
+// levelOf is how many levels a directory lies below the root. It is false for
+// one that neither is, nor holds, a mailbox or its messages.
+func (w *watch) levelOf(path string) (level int, ok bool) {
+	below, level := "", 0
+	if rest, found := strings.CutPrefix(path, w.m.opt.Root+"/"); found {
+		below = rest
+	} else if rest, found := strings.CutPrefix(path, w.m.opt.Inbox+"/"); found && w.m.opt.Inbox != "" {
+		below, level = rest, 1
+	} else {
+		return 0, false
+	}
+	for _, name := range strings.Split(below, "/") {
+		if !w.takesPart(name, level) {
+			return 0, false
+		}
+		level++
+	}
+	return level, true
 }
 
 func isDirectory(path string) bool {
@@ -144,27 +187,27 @@ func isDirectory(path string) bool {
 	return err == nil && st.IsDir()
 }
 
-// addAll watches what is not yet watched of the tree.
-func (w *watch) addAll(ctx context.Context) (added bool, err error) {
+// addAll watches the whole tree.
+func (w *watch) addAll(ctx context.Context) error {
 	root, err := w.m.opt.seam.openPath(w.m.opt.Root)
 	if err != nil {
 		if gone(err) {
 			err = errAbsent
 		}
-		return false, err
+		return err
 	}
 	local := root.local()
 	root.close()
 	if !local {
-		return false, errors.New("its file system does not tell of changes that are made elsewhere")
+		return errors.New("its file system does not tell of changes that are made elsewhere")
 	}
 	if w.m.opt.Inbox != "" {
-		if added, err = w.add(ctx, w.m.opt.Inbox, 1); err != nil {
-			return added, err
+		if _, err = w.add(ctx, w.m.opt.Inbox, 1); err != nil {
+			return err
 		}
 	}
-	more, err := w.add(ctx, w.m.opt.Root, 0)
-	return added || more, err
+	_, err = w.add(ctx, w.m.opt.Root, 0)
+	return err
 }
 
 // add watches a directory and those below it: cur and new, which hold the

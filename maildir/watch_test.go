@@ -3,12 +3,14 @@ package maildir
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sys/unix"
 
 	"github.com/godwit-mail/godwit/mail"
@@ -26,7 +28,7 @@ type watched struct {
 // watching makes a tree and watches it; Maildirs share its Echo.
 func watching(t *testing.T, layout Layout, boxes ...mail.MailboxName) *watched {
 	t.Helper()
-	w := &watched{up: make(chan string, 1), changes: make(chan string, 1<<16), ended: make(chan error, 1)}
+	w := &watched{up: make(chan string, 16), changes: make(chan string, 1<<16), ended: make(chan error, 1)}
 	w.fixture = newFixture(t, Options{Layout: layout, Echo: NewEcho(), pollEvery: time.Millisecond})
 	w.make(boxes...)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -182,6 +184,64 @@ func TestWatchFollowsMailboxes(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.tells("a mailbox that was removed")
+}
+
+// A mailbox that is renamed is watched by its new name, and one that takes its
+// old name as well, over and over.
+func TestWatchFollowsRenames(t *testing.T) {
+	w := watching(t, FS, mail.Inbox)
+	<-w.up
+	at := func(name string) string { return filepath.Join(w.root, name) }
+	build := func() {
+		for _, part := range []string{"tmp", "new", "cur"} {
+			if err := os.MkdirAll(filepath.Join(at("Lists/go"), part), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	build()
+	w.settles("INBOX", "built")
+	for round := range 10 {
+		to := fmt.Sprintf("Old%d", round)
+		if err := os.Rename(at("Lists"), at(to)); err != nil {
+			t.Fatal(err)
+		}
+		build()
+		if note := <-w.up; note != "" {
+			t.Fatalf("after a rename: %s", note)
+		}
+		w.settles("INBOX", "renamed"+to)
+		for _, dir := range []string{"Lists/go", to + "/go"} {
+			w.deliver(dir, "m"+to)
+			for w.tells("a delivery into "+dir) != filepath.Join(at(dir), "new", "m"+to) {
+			}
+		}
+	}
+}
+
+// What a call of ours failed to do, another has done: that is told.
+func TestEchoOfACallThatFails(t *testing.T) {
+	var told []string
+	e := NewEcho()
+	e.listen(func(path string) { told = append(told, path) })
+	fails := errors.New("it is gone")
+	err := e.seam(nil)("remove", "/a/cur/1", func() error {
+		if !e.heard(fsnotify.Event{Name: "/a/cur/1", Op: fsnotify.Remove}) {
+			t.Error("told already")
+		}
+		return fails
+	})
+	if err != fails || len(told) != 1 || told[0] != "/a/cur/1" {
+		t.Errorf("%v, told %q", err, told)
+	}
+	if err := e.seam(nil)("remove", "/a/cur/2", func() error { return fails }); err != fails || len(told) != 1 {
+		t.Errorf("%v, told %q", err, told)
+	}
+	e.listen(nil)
+	_ = e.seam(nil)("mkdir", "/a/cur", func() error { return nil })
+	if len(e.due) != 0 {
+		t.Errorf("nobody listens, and is waited for: %v", e.due)
+	}
 }
 
 // A root that is not there is waited for, and listened to when it comes; one
