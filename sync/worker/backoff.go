@@ -43,27 +43,26 @@ type Backoff struct {
 	// not come back in the same second.
 	Jitter func() float64
 
-	failures int
-	class    mail.Class
+	// failures by class: that the network fails in between does not make a
+	// wrong password be tried more often.
+	failures map[mail.Class]int
 }
 
-// Failures is how many failures came in a row.
-func (b *Backoff) Failures() int { return b.failures }
-
 // Reset forgets them.
-func (b *Backoff) Reset() { b.failures = 0 }
+func (b *Backoff) Reset() { b.failures = nil }
 
 // Next counts a failure and gives the pause after it: doubled with each one of
 // the same class, and a quarter more or less at random. It is never shorter
 // than what the server asks for.
 func (b *Backoff) Next(err error) time.Duration {
-	if c := mail.ClassOf(err); c != b.class {
-		b.class, b.failures = c, 0
+	class := mail.ClassOf(err)
+	if b.failures == nil {
+		b.failures = map[mail.Class]int{}
 	}
-	b.failures++
-	p := paceOf(b.class)
+	b.failures[class]++
+	p := paceOf(class)
 	wait := p.first
-	for i := 1; i < b.failures && wait < p.most; i++ {
+	for i := 1; i < b.failures[class] && wait < p.most; i++ {
 		wait *= 2
 	}
 	wait = min(wait, p.most)

@@ -26,6 +26,10 @@ const lookEvery = 5 * time.Second
 // it before that counts as a jump.
 const leap = 10 * time.Second
 
+// stall is how much later than it asked for a look may come before that counts
+// as a jump, too: the process was stopped or frozen, and both clocks went on.
+const stall = 30 * time.Second
+
 // A calendar keeps a schedule by a wall clock that may jump.
 type calendar struct {
 	schedule Schedule // nil: never due
@@ -47,12 +51,12 @@ func (c *calendar) plan(from time.Time) {
 }
 
 // look tells whether the schedule is due, and whether the wall clock jumped
-// since the last look. A moment that was jumped over is due once.
+// since the last look, or nothing was done for long. A moment that was jumped over is due once.
 func (c *calendar) look(wall time.Time, mono time.Duration) (due, jumped bool) {
 	// Round strips the monotonic reading: only the wall clock's own view counts.
 	wall = wall.Round(0)
 	off := wall.Sub(c.seen.Round(0)) - (mono - c.mono)
-	jumped = off > leap || off < -leap
+	jumped = off > leap || off < -leap || mono-c.mono > lookEvery+stall
 	if jumped && off < 0 {
 		c.plan(wall) // set back: what was planned may be far away
 	}

@@ -34,6 +34,7 @@ type gathering struct {
 	last     time.Time
 	patience time.Duration
 	ended    time.Time // when the last run ended
+	notYet   time.Time // nothing is due before; zero: at any time
 }
 
 // add notes a change.
@@ -55,6 +56,9 @@ func (g *gathering) due(now time.Time) (wait time.Duration, ok bool) {
 	at := g.last.Add(quiet)
 	if latest := g.first.Add(g.patience); latest.Before(at) {
 		at = latest
+	}
+	if at.Before(g.notYet) {
+		at = g.notYet
 	}
 	return max(at.Sub(now), 0), true
 }

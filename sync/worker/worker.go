@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/godwit-mail/godwit/mail"
 )
 
 // Options is all that a worker is made of.
@@ -42,6 +44,10 @@ type Result struct {
 	Partial bool
 }
 
+// startPatience is how long the first run waits for the watches to be up, which
+// otherwise would make another one.
+const startPatience = 2 * time.Second
+
 // errWoke ends a run whose connections may not have lived through a sleep.
 var errWoke = errors.New("the machine slept")
 
@@ -58,17 +64,19 @@ type Worker struct {
 	requests chan *request
 	ended    chan struct{} // closed when no request is heard any more
 
-	mu       sync.Mutex
-	status   Status
-	gather   gathering
-	backoff  Backoff
-	retryAt  time.Time // zero if no retry is due
-	blocked  bool      // until retryAt only requests are heard
-	lastRun  time.Time // when a run last ended, monotonic
-	turned   time.Time // when keepTime last did
-	endRun   context.CancelCauseFunc
-	finished bool // see Finish
-	watchers []*watcher
+	mu        sync.Mutex
+	status    Status
+	gather    gathering
+	backoff   Backoff
+	retryAt   time.Time // zero if no retry is due
+	blocked   bool      // until retryAt only requests are heard
+	lastRun   time.Time // when a run last ended, monotonic
+	endRun    context.CancelCauseFunc
+	finished  bool      // see Finish
+	planned   time.Time // when the schedule is due next, zero for never
+	watchers  []*watcher
+	turned    time.Time // when keepTime last did
+	unsettled int       // watchers of which it is not known yet how they stand
 }
 
 // A request is a run that a person asked for.
@@ -101,7 +109,12 @@ func (w *Worker) Run(ctx context.Context) {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	var all sync.WaitGroup
-	w.set(func(s *Status) { s.State = Idle })
+	w.set(func(s *Status) {
+		s.State = Idle
+		if w.unsettled = len(w.watchers); w.unsettled > 0 {
+			w.gather.notYet = time.Now().Add(startPatience)
+		}
+	})
 	w.Trigger(AtStart)
 	for _, x := range w.watchers {
 		all.Go(func() { x.run(ctx) })
@@ -141,6 +154,16 @@ func (w *Worker) set(change func(*Status)) {
 func (w *Worker) Trigger(why Trigger) {
 	w.mu.Lock()
 	w.gather.add(why, time.Now())
+	w.mu.Unlock()
+	w.ring()
+}
+
+// settled notes that it is known how one more watch stands.
+func (w *Worker) settled() {
+	w.mu.Lock()
+	if w.unsettled--; w.unsettled == 0 {
+		w.gather.notYet = time.Time{}
+	}
 	w.mu.Unlock()
 	w.ring()
 }
@@ -192,6 +215,12 @@ func (w *Worker) loop(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil && !w.isFinished() {
+		select {
+		case r := <-w.requests: // however much there is to do
+			r.done <- w.once(ctx, ByRequest, r.run)
+			continue
+		default:
+		}
 		why, wait := w.next()
 		if why != "" {
 			w.once(ctx, why, func(ctx context.Context) Result { return w.opt.Run(ctx, why) })
@@ -248,7 +277,7 @@ func (w *Worker) once(ctx context.Context, why Trigger, run func(context.Context
 	res := run(runCtx)
 	w.set(func(s *Status) {
 		w.endRun = nil
-		if errors.Is(res.Err, context.Canceled) {
+		if errors.Is(res.Err, context.Canceled) && (why == ByRequest || runCtx.Err() != nil) {
 			// Told to end: that says nothing of the account.
 			s.State, w.retryAt = before.State, retryAt
 			return
@@ -264,8 +293,13 @@ func (w *Worker) conclude(s *Status, res Result) {
 	w.gather.rested(time.Now())
 	w.lastRun = time.Now()
 	s.Runs++
-	s.Last, s.State = now, Idle
+	s.Last, s.State, s.Next = now, Idle, w.planned
 	if res.Err == nil {
+		if s.Failures > 0 {
+			for _, x := range w.watchers {
+				x.endPause() // what works for a run may work for them
+			}
+		}
 		w.backoff.Reset()
 		w.blocked = false
 		s.LastOK, s.Err, s.Partial, s.Failures, s.Since = now, nil, false, 0, time.Time{}
@@ -316,6 +350,7 @@ func (w *Worker) plan(next time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.turned = time.Now()
+	w.planned = next
 	if w.retryAt.IsZero() || !w.blocked && !next.IsZero() && next.Before(w.status.Next) {
 		w.status.Next = next
 	}
@@ -327,6 +362,25 @@ func (w *Worker) Turned() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.turned
+}
+
+// barred tells whether the server refuses the password.
+func (w *Worker) barred() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.blocked && w.status.Class() == mail.ClassAuth
+}
+
+// reachable ends a pause that is there because the server could not be used.
+func (w *Worker) reachable() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch w.status.Class() {
+	case mail.ClassNetwork, mail.ClassTLS, mail.ClassAuth:
+		if !w.retryAt.IsZero() {
+			w.retryAt = time.Now()
+		}
+	}
 }
 
 // idleFor is how long no run has ended, 0 while one is under way.
@@ -346,8 +400,8 @@ func (w *Worker) wake() {
 	if w.endRun != nil {
 		w.endRun(errWoke)
 	}
-	if !w.retryAt.IsZero() && paceOf(w.status.Class()).first < paceOf("").first {
-		w.retryAt, w.blocked = time.Now(), false // the network
+	if !w.retryAt.IsZero() && w.status.Class() == mail.ClassNetwork {
+		w.retryAt, w.blocked = time.Now(), false
 	}
 	for _, x := range w.watchers {
 		x.renew()
