@@ -58,9 +58,8 @@ type daemon struct {
 // A served account has a worker, or had one and is about to have another.
 type served struct {
 	mu   sync.Mutex
-	acc  *config.Account // as it is served now
-	next *config.Account // as it is to be served from now on; nil: it ends
-	duty *duty           // nil: see ready
+	want *config.Account // as it is to be served; nil: not at all
+	duty *duty           // as it is served; nil: see ready
 	// ready is closed when there is a duty, or never will be one again.
 	ready chan struct{}
 }
@@ -91,7 +90,7 @@ func (d *daemon) apply(ctx context.Context, conf *config.Config) {
 	}
 	for name, acc := range wanted {
 		if d.served[name] == nil {
-			s := &served{next: acc, ready: make(chan struct{})}
+			s := &served{want: acc, ready: make(chan struct{})}
 			d.served[name] = s
 			d.all.Go(func() { d.keep(ctx, name, s) })
 		}
@@ -102,10 +101,10 @@ func (d *daemon) apply(ctx context.Context, conf *config.Config) {
 func (s *served) become(acc *config.Account) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if acc != nil && s.next == nil && reflect.DeepEqual(acc, s.acc) {
+	if reflect.DeepEqual(acc, s.want) {
 		return
 	}
-	s.next = acc
+	s.want = acc
 	if s.duty != nil {
 		s.duty.worker.Finish()
 	}
@@ -129,12 +128,11 @@ func (d *daemon) begin(ctx context.Context, name string, s *served) *duty {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	close(s.ready)
-	if s.next == nil || ctx.Err() != nil {
+	if s.want == nil || ctx.Err() != nil {
 		delete(d.served, name)
 		return nil
 	}
-	s.acc, s.next = s.next, nil
-	s.duty = d.newDuty(s.acc)
+	s.duty = d.newDuty(s.want)
 	return s.duty
 }
 

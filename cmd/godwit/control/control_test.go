@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // serve listens with a handler until the test ends, and gives the socket.
@@ -108,6 +109,78 @@ func TestCallerDies(t *testing.T) {
 	fmt.Fprintln(conn, "{}")
 	conn.Close()
 	<-ended
+}
+
+// The end of the daemon waits neither for callers that say nothing nor for
+// those that do not read.
+func TestEndWaitsForNobody(t *testing.T) {
+	stuck := make(chan struct{})
+	s, err := Listen(filepath.Join(t.TempDir(), "sock"), func(ctx context.Context, _ Call, send func(any)) (int, error) {
+		for full := strings.Repeat("x", 1<<20); ctx.Err() == nil; {
+			select {
+			case stuck <- struct{}{}:
+			default:
+			}
+			send(full)
+		}
+		send("the last word")
+		return 0, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.patience = 24 * time.Hour
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- s.Serve(ctx) }()
+	path := s.listener.Addr().String()
+	for _, text := range []string{"", "{", "{}\n"} {
+		conn, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_, _ = io.WriteString(conn, text)
+	}
+	<-stuck
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// Of daemons that begin at the same time one is heard, and the others are not.
+func TestDaemonsAtTheSameTime(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sock")
+	var all sync.WaitGroup
+	began := make(chan *Server, 20)
+	for range cap(began) {
+		all.Go(func() {
+			if s, err := Listen(path, func(context.Context, Call, func(any)) (int, error) { return 7, nil }); err == nil {
+				began <- s
+			} else if !strings.Contains(err.Error(), "another daemon") {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if n := len(began); n != 1 {
+		t.Fatalf("%d daemons began", n)
+	}
+	s := <-began
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- s.Serve(ctx) }()
+	if exit, err := Do(t.Context(), path, Call{}, nil); exit != 7 || err != nil {
+		t.Errorf("exit %d, %v", exit, err)
+	}
+	cancel()
+	<-done
+	again, err := Listen(path, nil)
+	if err != nil {
+		t.Fatalf("after the end of the first: %v", err)
+	}
+	again.listener.Close()
 }
 
 func TestRefusals(t *testing.T) {

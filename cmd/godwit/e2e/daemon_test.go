@@ -155,7 +155,7 @@ func TestDaemonKeepsInStep(t *testing.T) {
 			a.agree()
 
 			r := a.exits(0, "status")
-			need(t, strings.Contains(r.out, "daemon: idle") && strings.Contains(r.out, "watching the server\n") && strings.Contains(r.out, "watching the maildir\n"), "%v", r)
+			need(t, (strings.Contains(r.out, "daemon: idle") || strings.Contains(r.out, "daemon: running")) && strings.Contains(r.out, "watching the server\n") && strings.Contains(r.out, "watching the maildir\n"), "%v", r)
 			d.stop()
 			r = a.exits(0, "status")
 			need(t, !strings.Contains(r.out, "daemon:"), "%v", r)
