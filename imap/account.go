@@ -29,6 +29,9 @@ type Options struct {
 	// server has it not, or declines, the connection does without: see
 	// Account.Compression.
 	Compress bool
+	// Meter, if not nil, limits how many bytes a second pass over the
+	// connections of all that share it.
+	Meter *wire.Meter
 	// Clock tells how long a connection was idle; nil is the system's.
 	Clock plan.Clock
 	// Spool is the directory for temporary files of large messages; "" is the

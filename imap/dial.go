@@ -67,7 +67,7 @@ func (ep *Endpoint) connect(ctx context.Context) (conn net.Conn, greeting string
 	}
 	dialer := ep.Dialer
 	if dialer == nil {
-		dialer = new(net.Dialer).DialContext
+		dialer = tcp().DialContext
 	}
 	raw, err := dialer(ctx, "tcp", ep.address())
 	if err != nil {

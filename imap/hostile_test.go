@@ -49,6 +49,10 @@ func play(t *testing.T, s *imaptest.Script) (*imap.Account, []plan.Box) {
 }
 
 func scanOf(a *imap.Account, since plan.Since) (map[mail.Ref]plan.Seen, plan.Scanned, error) {
+	return scanIn(ctx, a, since)
+}
+
+func scanIn(ctx context.Context, a *imap.Account, since plan.Since) (map[mail.Ref]plan.Seen, plan.Scanned, error) {
 	seen := map[mail.Ref]plan.Seen{}
 	sc, err := a.Scan(ctx, 1, since, func(s plan.Seen) error { seen[s.Ref] = s; return nil })
 	return seen, sc, err

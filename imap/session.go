@@ -73,7 +73,7 @@ func (p *permanent) storable(flags mail.FlagSet) mail.FlagSet {
 // login makes a session and learns what it can do.
 func (a *Account) login(ctx context.Context) (*session, error) {
 	e := &ear{trace: a.opt.Trace}
-	l, err := dial(ctx, a.opt.Endpoint, wire.Options{Trace: e.hear, IdleTimeout: a.opt.IdleTimeout}, &imapclient.Options{})
+	l, err := dial(ctx, a.opt.Endpoint, wire.Options{Trace: e.hear, IdleTimeout: a.opt.IdleTimeout, Meter: a.opt.Meter}, &imapclient.Options{})
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/godwit-mail/godwit/config"
 	"github.com/godwit-mail/godwit/imap"
+	"github.com/godwit-mail/godwit/imap/wire"
 	"github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/maildir"
 	"github.com/godwit-mail/godwit/store"
@@ -42,9 +43,6 @@ func inert(acc *config.Account) []string {
 	var out []string
 	if acc.Backup {
 		out = append(out, noBackup)
-	}
-	if acc.LimitRate > 0 {
-		out = append(out, "limit_rate does nothing yet: nothing is slowed down")
 	}
 	return out
 }
@@ -102,6 +100,7 @@ type syncOptions struct {
 	dryRun         bool
 	chatty         bool          // tell of what works as it is, too
 	echo           *maildir.Echo // told of what is done to the Maildir; nil for nobody
+	meter          *wire.Meter   // of the connections; nil for one of their own
 }
 
 // An opened account is ready for one run.
@@ -136,13 +135,13 @@ func open(ctx context.Context, acc *config.Account, s syncOptions) (o *opened, e
 		return o, err
 	}
 	o.closers = append(o.closers, o.index)
-	return o, o.openSides(ctx, acc, s.echo)
+	return o, o.openSides(ctx, acc, s)
 }
 
 // openSides makes ready to use the Maildir and the server.
-func (o *opened) openSides(ctx context.Context, acc *config.Account, echo *maildir.Echo) error {
+func (o *opened) openSides(ctx context.Context, acc *config.Account, s syncOptions) error {
 	options := maildirOptions(acc)
-	options.Echo = echo
+	options.Echo = s.echo
 	if index := o.index; index != nil {
 		options.Bound = func(ctx context.Context, box mail.BoxID, refs []mail.Ref) (bound []mail.Ref, all int, err error) {
 			all, err = index.KnownAt(ctx, plan.Local, box, refs, func(k plan.Known) error {
@@ -157,7 +156,11 @@ func (o *opened) openSides(ctx context.Context, acc *config.Account, echo *maild
 		return err
 	}
 	o.local, o.closers = local, append(o.closers, local)
-	remote, err := imap.Open(ctx, imapOptions(acc))
+	server := imapOptions(acc)
+	if server.Meter = s.meter; s.meter == nil {
+		server.Meter = wire.NewMeter(acc.LimitRate)
+	}
+	remote, err := imap.Open(ctx, server)
 	if err != nil {
 		return err
 	}

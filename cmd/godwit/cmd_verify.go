@@ -112,7 +112,7 @@ func (a *app) verifyLocked(ctx context.Context, acc *config.Account, v verifyOpt
 		return true, nil
 	}
 	o.closers = append(o.closers, o.index)
-	if err := o.openSides(ctx, acc, nil); err != nil {
+	if err := o.openSides(ctx, acc, syncOptions{}); err != nil {
 		return false, err
 	}
 	report, err := engine.Verify(ctx, engine.VerifyOptions{

@@ -20,6 +20,7 @@ import (
 	"github.com/godwit-mail/godwit/cmd/godwit/telemetry"
 	"github.com/godwit-mail/godwit/config"
 	"github.com/godwit-mail/godwit/imap"
+	"github.com/godwit-mail/godwit/imap/wire"
 	"github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/maildir"
 	"github.com/godwit-mail/godwit/sync/engine"
@@ -69,6 +70,7 @@ type duty struct {
 	acc    *config.Account
 	worker *worker.Worker
 	echo   *maildir.Echo
+	meter  *wire.Meter // of all connections with the server
 	log    *slog.Logger
 	left   leftover
 	over   chan struct{} // closed when the worker has ended
@@ -167,7 +169,7 @@ func (d *daemon) duties() []*duty {
 
 // newDuty makes the worker of an account.
 func (d *daemon) newDuty(acc *config.Account) *duty {
-	t := &duty{acc: acc, echo: maildir.NewEcho(), log: d.log.With("account", acc.Name), over: make(chan struct{})}
+	t := &duty{acc: acc, echo: maildir.NewEcho(), meter: wire.NewMeter(acc.LimitRate), log: d.log.With("account", acc.Name), over: make(chan struct{})}
 	last := before(acc)
 	t.left.take(last.Held, last.HeldBoxes, last.Pending)
 	opt := worker.Options{
@@ -177,7 +179,9 @@ func (d *daemon) newDuty(acc *config.Account) *duty {
 		},
 		Watches: []worker.Watch{
 			{Name: "server", Why: worker.ByRemote, Run: func(ctx context.Context, w worker.Watching) error {
-				return imap.Watch(ctx, imapOptions(acc), acc.Idle, w.Up, func(imap.News) { w.Changed() })
+				options := imapOptions(acc)
+				options.Meter = t.meter
+				return imap.Watch(ctx, options, acc.Idle, w.Up, func(imap.News) { w.Changed() })
 			}},
 			{Name: "maildir", Why: worker.ByLocal, Run: func(ctx context.Context, w worker.Watching) error {
 				options := maildirOptions(acc)
@@ -228,7 +232,7 @@ func (d *daemon) told(log *slog.Logger) func(worker.Status) {
 // be nil.
 func (d *daemon) run(ctx context.Context, t *duty, s syncOptions, why worker.Trigger, observe engine.Observer) ran {
 	log := t.log
-	s.echo = t.echo
+	s.echo, s.meter = t.echo, t.meter
 	r := runAccount(ctx, t.acc, s, d.app.now, func(e engine.Event) {
 		if observe != nil {
 			observe(e)

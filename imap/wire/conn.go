@@ -41,6 +41,10 @@ type Options struct {
 	MaxHeld    int
 	MaxDepth   int
 
+	// Meter, if not nil, limits what goes over the Conn and all others that
+	// share it.
+	Meter *Meter
+
 	// Greeting, if not "", is shown to the library as the server's greeting,
 	// where the real one was read before the Conn was made (STARTTLS). It is
 	// a whole response without its line end.

@@ -78,10 +78,11 @@ var errPatience = errors.New("the server has time left")
 
 // receive reads what comes over the wire.
 func (c *Conn) receive(p []byte) (int, error) {
-	n, err := c.raw.Read(p)
+	n, err := c.raw.Read(p[:c.opt.Meter.most(len(p))])
 	c.read.Add(int64(n))
 	if n > 0 || err == nil {
 		c.arrived()
+		c.opt.Meter.pass(n, c.gone)
 		return n, nil // an error stays, and is met again by the next call
 	}
 	switch {
@@ -122,9 +123,11 @@ const maxWrite = 64 << 10
 // answer, too: it may have waited for what we send.
 func (c *Conn) send(p []byte) error {
 	for len(p) > 0 {
-		c.departs(len(p) <= maxWrite)
+		piece := p[:c.opt.Meter.most(min(len(p), maxWrite))]
+		c.opt.Meter.pass(len(piece), c.gone)
+		c.departs(len(piece) == len(p))
 		c.raw.SetWriteDeadline(time.Now().Add(c.opt.WriteTimeout))
-		n, err := c.raw.Write(p[:min(len(p), maxWrite)])
+		n, err := c.raw.Write(piece)
 		c.written.Add(int64(n))
 		if err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
