@@ -5,7 +5,7 @@
 # make soak    accounts that live on while runs are killed and cut, held against
 #              a model: make soak SEEDS=400 FIRST=1000 ROUNDS=20
 # make bench   godwit beside mbsync and OfflineIMAP on the same work: make bench
-#              BENCH='^(nochange|new)/' ROUNDS=3 MESSAGES=20000 MBSYNC=PATH TOOLS=mbsync PROFILE=DIR
+#              BENCH='^(nochange|new)/' ROUNDS=3 MESSAGES=20000 MBSYNC=PATH TOOLS=mbsync PROFILE=DIR STORE=maildir
 
 GO ?= go
 FUZZTIME ?= 1m
@@ -15,6 +15,7 @@ ROUNDS ?= 12
 BENCH ?= .
 MESSAGES ?= 20000
 TOOLS ?= .
+STORE ?= sdbox
 PROFILE ?=
 
 .PHONY: build demo test packages lint arrows unit fuzz-short fuzz soak bench clean
@@ -59,7 +60,7 @@ soak: packages
 bench: ROUNDS = 5
 bench: packages
 	MBSYNC="$(MBSYNC)" $(GO) test -count=1 -timeout 0 -v ./cmd/godwit/bench -run Bench -rows '$(BENCH)' -rounds $(ROUNDS) -messages $(MESSAGES) \
-		-tools '$(TOOLS)' -profile '$(abspath $(PROFILE))' -rtt 50ms -margin 2100ms
+		-tools '$(TOOLS)' -profile '$(abspath $(PROFILE))' -store $(STORE) -rtt 50ms -margin 2100ms
 
 clean:
 	rm -rf godwit demo-mail

@@ -26,7 +26,7 @@ func (b *bench) environment() string {
 		}
 	}
 	say("godwit", "%s, %s", printed("git", "describe", "--always", "--dirty"), runtime.Version())
-	say("against", "Dovecot %s; %s; OfflineIMAP %s", printed("dovecot", "--version"), printed(mbsyncBinary(), "--version"), printed("offlineimap", "--version"))
+	say("against", "Dovecot %s (%s); %s; OfflineIMAP %s", printed("dovecot", "--version"), *store, printed(mbsyncBinary(), "--version"), printed("offlineimap", "--version"))
 	say("link", "loopback; with a round trip: a relay that delays each direction by half of it, and the connection's set-up by one, with no limit of bandwidth")
 	say("figures", "medians of %d rounds; \"faster\" is the median of the better mbsync over that of godwit; \"fastest runs\" and \"CPU\" are the same of the fastest runs and of user and system time, and suffer less from a busy machine", *rounds)
 	if raceEnabled || !earnest() {

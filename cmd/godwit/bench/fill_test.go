@@ -88,36 +88,61 @@ func (m mix) pour(cur, user string, first, n int) (bytes int64, err error) {
 }
 
 // filled makes a user whose INBOX has n messages, and other mailboxes of ten each.
-// It returns how many messages there are in all.
+// It returns how many messages there are in all. A Dovecot that keeps mail in
+// Maildirs finds them in place; another one imports them.
 func (b *bench) filled(server *imaptest.Server, user string, m mix, n, boxes int) int {
 	b.t.Helper()
 	c := server.Client(user) // the first login makes the home
 	if _, err := c.Select("INBOX", nil).Wait(); err != nil {
 		b.t.Fatal(err)
 	}
+	root := filepath.Join(server.Home(user), "Maildir")
+	imports := *store != "maildir"
+	if imports {
+		root = filepath.Join(server.Home(user), "letters")
+	}
+	names := []string{""}
 	for i := range boxes {
-		if err := c.Create(fmt.Sprintf("folder%03d", i), nil).Wait(); err != nil {
-			b.t.Fatal(err)
+		names = append(names, fmt.Sprintf("folder%03d", i))
+	}
+	for i, name := range names {
+		if !imports && i > 0 {
+			if err := c.Create(name, nil).Wait(); err != nil {
+				b.t.Fatal(err)
+			}
 		}
+		first, count := 0, n
+		if i > 0 {
+			first, count = n+10*(i-1), 10
+		}
+		b.poured(m, filepath.Join(root, name), user, first, count)
 	}
 	c.Close()
-	root := filepath.Join(server.Home(user), "Maildir")
-	b.poured(m, root, user, 0, n)
-	for i := range boxes {
-		b.poured(m, filepath.Join(root, fmt.Sprintf("folder%03d", i)), user, n+10*i, 10)
+	b.owned(root)
+	if imports {
+		server.Doveadm("import", "-u", user, "maildir:"+root+":LAYOUT=fs", "", "ALL")
 	}
 	server.Doveadm("index", "-u", user, "*")
 	return n + 10*boxes
 }
 
-// poured fills a Maildir of the server, as its owner.
+// poured writes messages into a Maildir.
 func (b *bench) poured(m mix, dir, user string, first, n int) {
 	b.t.Helper()
-	cur := filepath.Join(dir, "cur")
-	if _, err := m.pour(cur, user, first, n); err != nil {
+	for _, part := range []string{"cur", "new", "tmp"} {
+		if err := os.MkdirAll(filepath.Join(dir, part), 0o700); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	if _, err := m.pour(filepath.Join(dir, "cur"), user, first, n); err != nil {
 		b.t.Fatal(err)
 	}
-	owner, err := os.Stat(cur)
+}
+
+// owned gives files to the owner of the server's mail.
+func (b *bench) owned(root string) {
+	b.t.Helper()
+	owner, err := os.Stat(filepath.Dir(root))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -125,14 +150,14 @@ func (b *bench) poured(m mix, dir, user string, first, n int) {
 	if !ok || os.Geteuid() != 0 {
 		return // the mail is whose the test is
 	}
-	list, err := os.ReadDir(cur)
+	err = filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, int(st.Uid), int(st.Gid))
+	})
 	if err != nil {
 		b.t.Fatal(err)
-	}
-	for _, f := range list {
-		if err := os.Chown(filepath.Join(cur, f.Name()), int(st.Uid), int(st.Gid)); err != nil {
-			b.t.Fatal(err)
-		}
 	}
 }
 

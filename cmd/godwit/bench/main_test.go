@@ -20,6 +20,7 @@ var (
 	with     = flag.String("tools", "^(godwit|mbsync)$", "a `regexp` of the tools")
 	rtt      = flag.Duration("rtt", 4*time.Millisecond, "the round trip of the delaying relay")
 	margin   = flag.Duration("margin", 0, "how long directories stand still before a run that is to find nothing changed")
+	store    = flag.String("store", "sdbox", "how the server keeps mail: sdbox, mdbox or maildir; with maildir it lists a directory after each change itself")
 	profiles = flag.String("profile", "", "a `directory` for CPU and allocation profiles of godwit")
 )
 
@@ -137,7 +138,10 @@ func (b *bench) server(kind string) *imaptest.Server {
 	if s := b.started[kind]; s != nil {
 		return s
 	}
-	options := []imaptest.Option{imaptest.Maildir(), imaptest.WithTLS()}
+	options := []imaptest.Option{imaptest.Location(*store + ":~/" + *store), imaptest.WithTLS()}
+	if *store == "maildir" {
+		options = []imaptest.Option{imaptest.Maildir(), imaptest.WithTLS()}
+	}
 	if kind == "bare" {
 		options = append(options, imaptest.Bare())
 	}
