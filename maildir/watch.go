@@ -20,6 +20,10 @@ import (
 // does not tell.
 const pollEvery = 5 * time.Second
 
+// lookForRoot is how often it is looked whether the root is there now. The
+// first run makes it, and people use it at once.
+const lookForRoot = 250 * time.Millisecond
+
 // Watch tells of what others change in the tree: it calls changed, for each
 // change or for several, until ctx ends, with the path of what changed if it
 // is known. up is called once everything is
@@ -281,8 +285,12 @@ func (w *watch) poll(ctx context.Context, why error, up func(note string)) error
 	if err != nil {
 		return err
 	}
-	up(fmt.Sprintf("looks every %v: %v", w.every, why))
-	tick := time.NewTicker(w.every)
+	every := w.every
+	if errors.Is(why, errAbsent) {
+		every = min(every, lookForRoot)
+	}
+	up(fmt.Sprintf("looks every %v: %v", every, why))
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	over := time.After(listenAgain)
 	for {
@@ -293,9 +301,12 @@ func (w *watch) poll(ctx context.Context, why error, up func(note string)) error
 			return nil
 		case <-tick.C:
 		}
-		if errors.Is(why, errAbsent) && isDirectory(w.m.opt.Root) {
-			w.changed("") // it came before it was listened to
-			return nil
+		if errors.Is(why, errAbsent) {
+			if isDirectory(w.m.opt.Root) {
+				w.changed("") // it came before it was listened to
+				return nil
+			}
+			continue
 		}
 		now, err := w.times(ctx)
 		if err != nil {

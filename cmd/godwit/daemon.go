@@ -242,8 +242,12 @@ func (d *daemon) run(ctx context.Context, t *duty, s syncOptions, why worker.Tri
 	if r.after != nil {
 		log.Error("after the run", "error", r.after)
 	}
-	if r.begun && (r.report.Changed() || r.exit != exitOK) {
-		log.Info("ran", "because", string(why), "exit", int(r.exit), "took", r.report.Ended.Sub(r.report.Began).Round(time.Millisecond).String(),
+	if r.begun {
+		level := slog.LevelDebug // there was nothing to do
+		if r.report.Changed() || r.exit != exitOK {
+			level = slog.LevelInfo
+		}
+		log.Log(ctx, level, "ran", "because", string(why), "exit", int(r.exit), "took", r.report.Ended.Sub(r.report.Began).Round(time.Millisecond).String(),
 			"copied_here", r.report.Copied[plan.Local], "copied_there", r.report.Copied[plan.Remote],
 			"changed", r.report.Flagged[0]+r.report.Flagged[1]+r.report.Moved[0]+r.report.Moved[1],
 			"deleted_here", r.report.Deleted[plan.Local], "deleted_there", r.report.Deleted[plan.Remote],
