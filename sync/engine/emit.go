@@ -127,7 +127,7 @@ func (r *run) takeEvents() []plan.Event {
 func (r *run) announce(p *plan.Plan) {
 	e := Event{Kind: Totals, Messages: len(p.Gains)}
 	for i := range p.Gains {
-		e.Bytes += p.Gains[i].Item.Ident.Size
+		e.Bytes += p.Gains[i].Ident().Size
 	}
 	r.emit(e)
 }

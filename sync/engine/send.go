@@ -29,7 +29,7 @@ func (r *run) gainSent(ctx context.Context, pairs []pair) error {
 func (r *run) chunkOf(gains []*plan.Gain) int {
 	var bytes int64
 	for i, g := range gains {
-		bytes += g.Item.Ident.Size
+		bytes += g.Ident().Size
 		if i > 0 && (i >= r.chunk() || bytes > chunkBytes) {
 			return i
 		}
@@ -176,7 +176,7 @@ func (r *run) recognisable(ctx context.Context, gains []*plan.Gain) error {
 	byRef := map[mail.Ref]int{}
 	var refs []mail.Ref
 	for i, g := range gains {
-		if g.Item.Ident.Level() < level {
+		if g.Ident().Level() < level {
 			byRef[g.From.Ref] = i
 			refs = append(refs, g.From.Ref)
 		}
@@ -186,8 +186,8 @@ func (r *run) recognisable(ctx context.Context, gains []*plan.Gain) error {
 	}
 	err := r.side[plan.Local].Identify(ctx, gains[0].From.Box, refs, level, func(ref mail.Ref, id mail.Identity, err error) error {
 		if i, ok := byRef[ref]; ok && err == nil {
-			id.GlobalID = gains[i].Item.Ident.GlobalID
-			gains[i].Item.Ident = id
+			id.GlobalID = gains[i].Ident().GlobalID
+			gains[i].Learn(id)
 		}
 		return nil // the copy itself will meet and tell any error
 	})

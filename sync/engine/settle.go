@@ -253,10 +253,12 @@ func (r *run) show(ctx context.Context, p *plan.Plan) error {
 			r.did(Event{Verb: VerbAdopted, Side: plan.Local, Mailbox: r.name(plan.Local, b.Row.At[plan.Local].Box), Ref: b.Row.At[plan.Local].Ref})
 		}
 	}
-	for _, g := range p.Gains {
+	for i := range p.Gains {
+		g := &p.Gains[i]
+		size := g.Ident().Size
 		r.report.Copied[g.To]++
-		r.report.CopiedBytes[g.To] += g.Item.Ident.Size
-		r.did(Event{Verb: VerbCopied, Side: g.To, Mailbox: r.name(g.To, g.Box), Ref: g.From.Ref, Size: g.Item.Ident.Size, Reason: g.Why})
+		r.report.CopiedBytes[g.To] += size
+		r.did(Event{Verb: VerbCopied, Side: g.To, Mailbox: r.name(g.To, g.Box), Ref: g.From.Ref, Size: size, Reason: g.Why})
 	}
 	for _, o := range p.Flags {
 		r.report.Flagged[o.Side]++

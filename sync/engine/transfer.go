@@ -28,7 +28,7 @@ type transfer struct {
 
 // take makes a message part of the chunk; token is the name for its file.
 func (t *transfer) take(g *plan.Gain, token string) {
-	item := g.Item
+	item := g.Item()
 	item.Token, item.HintUID = token, 0
 	if g.To == plan.Local {
 		item.Stat = ""
@@ -43,10 +43,10 @@ func (t *transfer) take(g *plan.Gain, token string) {
 func (t *transfer) add(ctx context.Context, i int, seen mail.Item, body io.Reader) error {
 	t.given[i] = true
 	g, item := t.gains[i], &t.items[i]
-	if g.Item.Date.IsZero() && !seen.Date.IsZero() {
-		g.Item.Date, item.Date = seen.Date, seen.Date
+	if g.Date.IsZero() && !seen.Date.IsZero() {
+		g.Date, item.Date = seen.Date, seen.Date
 	}
-	item.Ident = g.Item.Ident
+	item.Ident = g.Ident()
 	item.Ident.Size = seen.Ident.Size
 	if g.To == plan.Remote {
 		t.shapes[i] = &shape{r: body}
@@ -127,7 +127,7 @@ func (t *transfer) note(pl plan.Placed) {
 // pendGain tells that a copy waits, and why.
 func (r *run) pendGain(g *plan.Gain, why plan.Reason, text string) {
 	for _, ref := range g.Settle {
-		r.pend(plan.Pending{Side: ref.Side, At: ref.At, Kind: ref.Kind, Row: rowID(g), Why: why, Text: text, Ident: g.Item.Ident})
+		r.pend(plan.Pending{Side: ref.Side, At: ref.At, Kind: ref.Kind, Row: rowID(g), Why: why, Text: text, Ident: g.Ident()})
 	}
 }
 
@@ -135,8 +135,8 @@ func (r *run) pendGain(g *plan.Gain, why plan.Reason, text string) {
 // where it is, told once, until the rights change.
 func (r *run) denied(g *plan.Gain) *plan.Row {
 	from, row := g.To.Other(), rowOf(g)
-	row.ID, row.NoBase, row.State, row.Date = max(row.ID, 0), false, plan.Kept, g.Item.Date
-	row.At[from], row.Epoch[from], row.Flags[from] = g.From, g.Epoch, g.Item.Flags
+	row.ID, row.NoBase, row.State, row.Date = max(row.ID, 0), false, plan.Kept, g.Date
+	row.At[from], row.Epoch[from], row.Flags[from] = g.From, g.Epoch, g.Flags
 	row.At[g.To], row.Epoch[g.To] = plan.Place{}, ""
 	r.noteOf(plan.Note{Side: g.To, At: plan.Place{Box: g.Box}, Why: plan.ReasonRights, Text: "the mailbox takes no messages"})
 	return &row
@@ -176,7 +176,7 @@ func rowOf(g *plan.Gain) plan.Row {
 	if g.Row != nil {
 		return *g.Row
 	}
-	return plan.NewRow(g.To.Other(), g.From, g.Epoch, g.Item)
+	return plan.NewRow(g.To.Other(), g.From, g.Epoch, g.Item())
 }
 
 // rowID is its ID, 0 for a new one.
@@ -194,10 +194,10 @@ func (r *run) gained(g *plan.Gain, pl plan.Placed) *plan.Row {
 	row.ID = max(row.ID, 0)
 	row.NoBase = false
 	row.State = plan.Paired
-	row.Date = g.Item.Date
+	row.Date = g.Date
 	row.At[from], row.Epoch[from] = g.From, g.Epoch
 	row.At[g.To], row.Epoch[g.To] = plan.Place{Box: g.Box, Ref: pl.Ref}, orElse(pl.Epoch, r.epoch(g.To, g.Box))
-	row.Flags[from], row.Flags[g.To] = g.Item.Flags, pl.Flags
+	row.Flags[from], row.Flags[g.To] = g.Flags, pl.Flags
 	for _, s := range plan.Sides {
 		id := row.Ident[s].GlobalID
 		row.Ident[s] = pl.Ident
@@ -206,7 +206,7 @@ func (r *run) gained(g *plan.Gain, pl plan.Placed) *plan.Row {
 	if g.To == plan.Local {
 		row.Stat = pl.Stat
 	}
-	if refused := g.Item.Flags.Minus(pl.Flags); !refused.Empty() {
+	if refused := g.Flags.Minus(pl.Flags); !refused.Empty() {
 		r.declined(g.To, g.Box, "flags "+refused.String(), true)
 	}
 	r.report.Copied[g.To]++

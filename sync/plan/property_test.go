@@ -118,16 +118,16 @@ func (m *model) apply(p Plan) {
 	}
 	for i, g := range p.Gains {
 		from := g.To.Other()
-		r := NewRow(from, g.From, g.Epoch, g.Item)
+		r := NewRow(from, g.From, g.Epoch, g.Item())
 		r.ID = -int64(1000 + i)
 		if g.Row != nil {
 			r = *g.Row
 		}
 		r.At[g.To] = Place{g.Box, m.ref()}
 		r.Epoch[g.To], r.State = "1", Paired
-		r.Flags = [2]mail.FlagSet{g.Item.Flags, g.Item.Flags}
+		r.Flags = [2]mail.FlagSet{g.Flags, g.Flags}
 		r.Ident[g.To] = r.Ident[g.To.Other()]
-		m.side[g.To][r.At[g.To]] = held{m.side[g.To.Other()][g.From].word, g.Item.Flags}
+		m.side[g.To][r.At[g.To]] = held{m.side[g.To.Other()][g.From].word, g.Flags}
 		rows[r.ID] = r
 	}
 	for _, o := range p.Flags {

@@ -83,9 +83,8 @@ type reconciler struct {
 	rows     map[int64]*state
 	rowIDs   []int64
 	news     []newMessage      // by side, mailbox and ref
-	newIn    map[SideBox][]int // where in news
+	newIn    map[SideBox][]int // where in news, by ref
 	sighted  [2]bool           // every mailbox in scope was completely seen
-	reused   map[Ref]bool      // new messages by their place
 	blind    map[SideBox]bool  // a new message there could not be read
 	unread   [2][]int64        // sizes of new messages there that could not be read
 	unreadIn map[SideBox]bool  // mailboxes that have such a message
@@ -102,7 +101,6 @@ func newReconciler(in Input) *reconciler {
 		matcher:  matcher{asks: map[Ask]struct{}{}},
 		sighted:  [2]bool{true, true},
 		newIn:    map[SideBox][]int{},
-		reused:   map[Ref]bool{},
 		blind:    map[SideBox]bool{},
 		unreadIn: map[SideBox]bool{},
 	}
@@ -162,7 +160,6 @@ func (r *reconciler) note(c *Change) {
 		key := SideBox{Side: c.Side, Box: c.At.Box}
 		r.newIn[key] = append(r.newIn[key], len(r.news))
 		r.news = append(r.news, newMessage{Change: c})
-		r.reused[ref] = true
 		if c.Unreadable {
 			r.unreadIn[key] = true
 			r.unread[c.Side] = append(r.unread[c.Side], c.Item.Ident.Size)
@@ -190,6 +187,14 @@ func (r *reconciler) note(c *Change) {
 		h.outside, h.rejected = c.Outside, c.Rejected
 		h.presence = gone
 	}
+}
+
+// reused tells whether a new message is at a place.
+func (r *reconciler) reused(s Side, at Place) bool {
+	_, is := slices.BinarySearchFunc(r.newIn[SideBox{Side: s, Box: at.Box}], at.Ref, func(i int, ref mail.Ref) int {
+		return compareRefs(r.news[i].At.Ref, ref)
+	})
+	return is
 }
 
 // matchMoves finds, on each side, which of the new messages are rows that

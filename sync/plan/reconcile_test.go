@@ -196,7 +196,7 @@ func describePlan(p Plan) []string {
 		out = append(out, "drop")
 	}
 	for _, g := range p.Gains {
-		out = append(out, fmt.Sprintf("gain %s %s %s", side[g.To], boxText(g.Box), words[g.Item.Ident.Body]))
+		out = append(out, fmt.Sprintf("gain %s %s %s", side[g.To], boxText(g.Box), words[g.Ident().Body]))
 	}
 	for _, f := range p.Flags {
 		text := fmt.Sprintf("flag %s %s", side[f.Side], placeText(f.At))

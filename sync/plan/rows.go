@@ -61,7 +61,7 @@ func (r *reconciler) decideNone(st *state) {
 // decideOne decides a row that only side s shows.
 func (r *reconciler) decideOne(st *state, s Side) {
 	t := s.Other()
-	if st.half[t].presence == gone && r.reused[Ref{Side: t, Kind: KindNew, At: st.row.At[t]}] {
+	if st.half[t].presence == gone && r.reused(t, st.row.At[t]) {
 		// Another message has its name there (an edited file): the row gives
 		// the name up before the new message takes it.
 		st.row.At[t] = st.row.At[t].Displaced(st.row.ID)
@@ -178,9 +178,8 @@ func (r *reconciler) regain(st *state, s Side, why Reason) {
 	row.At[t], row.Epoch[t] = Place{}, ""
 	item := mail.Item{Flags: from.flags, Date: st.row.Date, Ident: from.ident}
 	r.plan.Gains = append(r.plan.Gains, Gain{
-		To: t, From: from.place, Epoch: from.epoch, Box: from.place.Box,
-		Item: item, Row: &row, Settle: settle, Why: why,
-	})
+		To: t, From: from.place, Epoch: from.epoch, Box: from.place.Box, Row: &row, Settle: settle, Why: why,
+	}.of(item))
 }
 
 // lose removes from s what was removed from the other side.
@@ -267,8 +266,8 @@ func (r *reconciler) decideNew(n *newMessage) {
 		return
 	}
 	r.plan.Gains = append(r.plan.Gains, Gain{
-		To: t, From: n.At, Epoch: n.Epoch, Box: n.At.Box, Item: n.Item, Settle: []Ref{ref},
-	})
+		To: t, From: n.At, Epoch: n.Epoch, Box: n.At.Box, Settle: []Ref{ref},
+	}.of(n.Item))
 }
 
 // keepNew records a message that stays on its side for good.

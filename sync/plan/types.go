@@ -191,18 +191,6 @@ type Ref struct {
 	At   Place
 }
 
-// A Gain copies a message to the side that lacks it.
-type Gain struct {
-	To     Side
-	From   Place // on the other side
-	Epoch  string
-	Box    mail.BoxID // on To
-	Item   mail.Item  // flags to give it, date, what is known of its identity
-	Row    *Row       // the row to complete; nil: a new row
-	Settle []Ref
-	Why    Reason // "" for a new message; ReasonMoveBeats, ReasonRejected, …
-}
-
 // A FlagOp adds and removes flags of one message on one side.
 type FlagOp struct {
 	Side        Side
