@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -238,7 +239,10 @@ func (s stat) dir() bool     { return s.mode&unix.S_IFMT == unix.S_IFDIR }
 
 // mark is mail.Item.Stat: it changes when the bytes may have changed.
 func (s stat) mark() string {
-	return fmt.Sprintf("%d-%d-%d", s.ino, s.size, s.mtime.UnixNano())
+	var text [64]byte // more than the three can have
+	b := append(strconv.AppendUint(text[:0], s.ino, 10), '-')
+	b = append(strconv.AppendInt(b, s.size, 10), '-')
+	return string(strconv.AppendInt(b, s.mtime.UnixNano(), 10))
 }
 
 // stat looks at an entry, not through it if it is a symbolic link.

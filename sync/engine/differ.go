@@ -96,12 +96,7 @@ func (d *differ) lookUp(ctx context.Context) error {
 	return d.replay(ctx)
 }
 
-func (d *differ) add(k plan.Known) {
-	if d.side != plan.Local {
-		k.Stat = "" // of no use there
-	}
-	d.known.add(k)
-}
+func (d *differ) add(k plan.Known) { d.known.add(k) }
 
 func (d *differ) replay(ctx context.Context) error {
 	early := d.early
@@ -127,7 +122,7 @@ func (d *differ) seen(ctx context.Context, m plan.Seen) error {
 		}
 		return d.load(ctx)
 	}
-	k, ok := d.known.take(m.Ref)
+	k, marked, ok := d.known.take(m.Ref, m.Item.Stat)
 	at := plan.Place{Box: d.box, Ref: m.Ref}
 	switch {
 	case m.Gone && ok:
@@ -145,7 +140,7 @@ func (d *differ) seen(ctx context.Context, m plan.Seen) error {
 		d.changes = append(d.changes, plan.Change{Side: d.side, Kind: plan.KindNew, At: at, Item: m.Item})
 		return nil
 	}
-	if d.side == plan.Local && m.Item.Stat != k.Stat {
+	if d.side == plan.Local && !marked {
 		d.suspects = append(d.suspects, suspect{row: k.Row, at: at, item: m.Item})
 		return nil
 	}
