@@ -71,29 +71,38 @@ func (d *dir) blocks(scratch *[]byte, each func(first bool, block []byte)) error
 			return err
 		}
 	}
-	defer func() {
-		if len(*scratch) > maxScratch {
-			*scratch = nil
-		}
-	}()
-	want := min(d.size+d.size/4+64<<10, maxListing)
-	for {
-		if int64(len(*scratch)) < want {
-			*scratch = make([]byte, want)
-		}
+	// The kernel tells more of an entry than most file systems keep of one.
+	for want := min(2*d.size+64<<10, maxListing); ; want = min(2*want, maxListing) {
+		buf, release := listingBuffer(scratch, int(want))
 		var calls int
 		err := d.seam.run("list", d.path, func() (err error) {
-			calls, err = d.readAll(*scratch, each)
+			calls, err = d.readAll(buf, each)
 			return err
 		})
+		release()
 		if err != nil {
 			return &os.PathError{Op: "list", Path: d.path, Err: err}
 		}
-		if calls <= 1 || int64(len(*scratch)) >= maxListing {
+		if calls <= 1 || want >= maxListing {
 			return nil
 		}
-		want = min(2*int64(len(*scratch)), maxListing)
 	}
+}
+
+// listingBuffer is room for n bytes, until it is released. Much is mapped for
+// the purpose: pages that are not written to cost nothing, the others go back
+// at once, and the garbage collector does not take its pace from them.
+func listingBuffer(scratch *[]byte, n int) (buf []byte, release func()) {
+	if n > maxScratch {
+		if buf, err := unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON); err == nil {
+			return buf, func() { _ = unix.Munmap(buf) }
+		}
+		return make([]byte, n), func() {}
+	}
+	if len(*scratch) < n {
+		*scratch = make([]byte, n)
+	}
+	return *scratch, func() {}
 }
 
 // readAll reads from the beginning to the end and tells how many calls had an answer.
