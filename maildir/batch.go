@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -45,8 +46,10 @@ type batch struct {
 
 // A staged message lies in tmp.
 type staged struct {
-	in     plan.Incoming
-	name   string // in tmp; "" when it is there no more
+	flags  mail.FlagSet // that it is to have
+	date   time.Time    // zero if not known
+	token  string       // see mail.Item
+	name   string       // in tmp; "" when it is there no more
 	file   *handle
 	placed plan.Placed
 }
@@ -107,14 +110,13 @@ func (b *batch) Add(ctx context.Context, in plan.Incoming) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	s := &staged{in: in, placed: plan.Placed{Tag: in.Tag, Epoch: epoch}}
+	s := &staged{flags: in.Item.Flags, date: in.Item.Date, token: in.Item.Token, placed: plan.Placed{Tag: in.Tag, Epoch: epoch}}
 	b.staged = append(b.staged, s)
-	if err := b.write(ctx, s); err != nil {
+	if err := b.write(ctx, s, in.Open); err != nil {
 		s.placed.Err = localFault(mail.GradeMessage, err)
 		b.discard(s)
 		return ctx.Err()
 	}
-	s.in.Open = nil
 	b.open = append(b.open, s)
 	if len(b.open) >= maxOpen || !b.m.opt.FSync {
 		b.closeUnsynced()
@@ -122,8 +124,8 @@ func (b *batch) Add(ctx context.Context, in plan.Incoming) error {
 	return nil
 }
 
-func (b *batch) write(ctx context.Context, s *staged) error {
-	body, err := s.in.Open()
+func (b *batch) write(ctx context.Context, s *staged, open func() (io.ReadCloser, error)) error {
+	body, err := open()
 	if err != nil {
 		return err
 	}
@@ -139,8 +141,8 @@ func (b *batch) write(ctx context.Context, s *staged) error {
 		return err
 	}
 	s.name = name
-	if !s.in.Item.Date.IsZero() {
-		if err := b.tmp.setTime(name, s.in.Item.Date); err != nil {
+	if !s.date.IsZero() {
+		if err := b.tmp.setTime(name, s.date); err != nil {
 			return err
 		}
 	}
@@ -187,7 +189,7 @@ func (b *batch) place(ctx context.Context) error {
 	var all mail.FlagSet
 	for _, s := range b.staged {
 		if s.name != "" {
-			all = all.Union(s.in.Item.Flags)
+			all = all.Union(s.flags)
 		}
 	}
 	words, wordsErr := b.f.wordsFor(ctx, all)
@@ -208,7 +210,7 @@ func (b *batch) place(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break // what is placed already is made durable
 		}
-		if wordsErr != nil && len(words.lacks(s.in.Item.Flags)) > 0 {
+		if wordsErr != nil && len(words.lacks(s.flags)) > 0 {
 			s.placed.Err = wordsErr // the others do not need what could not be had
 			continue
 		}
@@ -227,7 +229,7 @@ func (b *batch) place(ctx context.Context) error {
 func (b *batch) tokenKeys() []mail.Ref {
 	keys := []mail.Ref{}
 	for _, s := range b.staged {
-		if token := s.in.Item.Token; s.name != "" && validToken(token) {
+		if token := s.token; s.name != "" && validToken(token) {
 			keys = append(keys, mail.Ref(tokenKey(b.date(s), token)))
 		}
 	}
@@ -237,7 +239,7 @@ func (b *batch) tokenKeys() []mail.Ref {
 // placeOne renames one message to its key.
 func (b *batch) placeOne(ctx context.Context, s *staged, words *table, there *view) error {
 	key := ""
-	if token := s.in.Item.Token; validToken(token) {
+	if token := s.token; validToken(token) {
 		key = tokenKey(b.date(s), token)
 		if came := b.f.box.own.came[key]; came || there.has(key) {
 			if !came || !b.gave(key) {
@@ -252,7 +254,7 @@ func (b *batch) placeOne(ctx context.Context, s *staged, words *table, there *vi
 	if key == "" {
 		key = uniqueKey(b.m.opt.Clock())
 	}
-	flagLetters, taken := words.encode(s.in.Item.Flags)
+	flagLetters, taken := words.encode(s.flags)
 	for {
 		to, name := b.f.new, key
 		if flagLetters != "" {
@@ -280,10 +282,10 @@ func (b *batch) gave(key string) bool {
 }
 
 func (b *batch) date(s *staged) time.Time {
-	if s.in.Item.Date.IsZero() {
+	if s.date.IsZero() {
 		return b.m.opt.Clock()
 	}
-	return s.in.Item.Date
+	return s.date
 }
 
 // already finds that the very message lies there, placed by a run that
@@ -302,7 +304,7 @@ func (b *batch) already(ctx context.Context, s *staged, key string, words *table
 	if err != nil || id.Body != s.placed.Ident.Body {
 		return false, ctx.Err()
 	}
-	e, from, ok, err := b.f.reletter(ctx, e, words, s.in.Item.Flags, mail.FlagSet{})
+	e, from, ok, err := b.f.reletter(ctx, e, words, s.flags, mail.FlagSet{})
 	// The run that placed it may have died before that was durable.
 	for _, d := range []*dir{b.f.cur, from, b.f.part(e.inNew)} {
 		if d != nil {
@@ -313,7 +315,7 @@ func (b *batch) already(ctx context.Context, s *staged, key string, words *table
 		return false, err
 	}
 	b.discard(s)
-	_, taken := words.encode(s.in.Item.Flags)
+	_, taken := words.encode(s.flags)
 	s.placed.Ref, s.placed.Flags, s.placed.Stat = mail.Ref(e.key()), taken, st.mark()
 	return true, nil
 }

@@ -58,8 +58,8 @@ func (r *run) apply(ctx context.Context, p *plan.Plan) error {
 // leaveRest marks what was not begun as unsettled.
 func (r *run) leaveRest(p *plan.Plan, from int) {
 	if from <= 1 {
-		for _, g := range p.Gains {
-			r.unsettle(g.Settle)
+		for i := range p.Gains {
+			r.unsettle(p.Gains[i].Settle())
 		}
 	}
 	if from <= 2 {

@@ -94,10 +94,10 @@ type loader struct {
 
 	pair  *pair
 	name  mail.MailboxName
-	left  map[mail.Ref]*plan.Gain // of pair, not handed over yet
-	chunk *transfer               // being filled, nil if none
-	bytes int64                   // in chunk
-	toErr error                   // of the side that is filled: no more of this pair is tried
+	left  waiting   // of pair, not handed over yet
+	chunk *transfer // being filled, nil if none
+	bytes int64     // in chunk
+	toErr error     // of the side that is filled: no more of this pair is tried
 }
 
 // load goes through the pairs.
@@ -123,7 +123,7 @@ func (l *loader) load(ctx context.Context, pairs []pair) {
 func (l *loader) loadPair(ctx context.Context) error {
 	gains := l.pair.gains
 	if l.toErr = l.begin(ctx); l.toErr != nil {
-		l.expect(gains)
+		l.left = waitFor(gains)
 		return l.sort(ctx, gains, l.toErr)
 	}
 	for {
@@ -144,8 +144,7 @@ func (l *loader) loadPair(ctx context.Context) error {
 				return err
 			}
 		}
-		if l.left[g.From.Ref] != nil {
-			delete(l.left, g.From.Ref)
+		if l.left.take(g.From.Ref) != nil {
 			l.out <- step{say: func() { l.run.gainGivenUp(g) }}
 		}
 	}
@@ -178,25 +177,16 @@ func (l *loader) hand() {
 	}
 }
 
-// expect makes gains what is left to be handed over.
-func (l *loader) expect(gains []*plan.Gain) {
-	l.left = make(map[mail.Ref]*plan.Gain, len(gains))
-	for _, g := range gains {
-		l.left[g.From.Ref] = g
-	}
-}
-
 // fetch asks for messages once. Those that may still be there and were not
 // handed over are in l.left then. Its error is one that ends the run.
 func (l *loader) fetch(ctx context.Context, gains []*plan.Gain) error {
-	l.expect(gains)
+	l.left = waitFor(gains)
 	err := l.from.Fetch(ctx, l.pair.from, refsOf(gains), func(ref mail.Ref, seen mail.Item, body io.Reader) error {
-		g := l.left[ref]
-		if g == nil {
+		if !l.left.has(ref) {
 			return nil // not asked for
 		}
 		if l.toErr = l.begin(ctx); l.toErr == nil {
-			delete(l.left, ref)
+			g := l.left.take(ref)
 			l.toErr = l.add(ctx, g, seen, body)
 		}
 		return l.toErr
@@ -238,14 +228,14 @@ func (l *loader) sort(ctx context.Context, gains []*plan.Gain, err error) error 
 				r.pendGain(g, plan.ReasonError, err.Error())
 			}
 		}}
-		clear(l.left)
+		l.left = waiting{}
 	case err == nil:
 		l.out <- step{say: func() {
 			for _, g := range rest {
 				r.gainGone(g)
 			}
 		}}
-		clear(l.left)
+		l.left = waiting{}
 	case len(rest) == len(gains):
 		l.out <- step{say: func() { r.fault(p.to.Other(), r.name(p.to.Other(), p.from), err, false) }}
 	}
@@ -255,7 +245,7 @@ func (l *loader) sort(ctx context.Context, gains []*plan.Gain, err error) error 
 // rest are those of gains that are left.
 func (l *loader) rest(gains []*plan.Gain) (rest []*plan.Gain) {
 	for _, g := range gains {
-		if l.left[g.From.Ref] != nil {
+		if l.left.has(g.From.Ref) {
 			rest = append(rest, g)
 		}
 	}

@@ -361,7 +361,7 @@ func (r *run) restrict(p *plan.Plan) {
 		}
 		return false
 	}
-	p.Gains = slices.DeleteFunc(p.Gains, func(g plan.Gain) bool { return !in(g.Box, g.Settle) })
+	p.Gains = slices.DeleteFunc(p.Gains, func(g plan.Gain) bool { return !in(g.Box, g.Settle()) })
 	p.Flags = slices.DeleteFunc(p.Flags, func(o plan.FlagOp) bool { return !in(o.At.Box, o.Settle) })
 	p.Moves = slices.DeleteFunc(p.Moves, func(m plan.Move) bool { return !in(m.From.Box, m.Settle) && !in(m.To, m.Settle) })
 	p.Losses = slices.DeleteFunc(p.Losses, func(l plan.Loss) bool { return !in(l.At.Box, l.Settle) })

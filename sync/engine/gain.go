@@ -96,14 +96,14 @@ func (r *run) gainGivenUp(g *plan.Gain) {
 	err := mail.NewFault(mail.GradeMessage, mail.ClassServer,
 		fmt.Errorf("message %s in %s cannot be read %s", g.From.Ref, r.name(from, g.From.Box), where(from)), "it is tried again at the next run")
 	r.fault(from, r.name(from, g.From.Box), err, false)
-	for _, ref := range g.Settle {
+	for _, ref := range g.Settle() {
 		r.pend(plan.Pending{Side: ref.Side, At: ref.At, Kind: ref.Kind, Why: plan.ReasonError, Text: err.Error(), Ident: g.Ident()})
 	}
 }
 
 // gainFailed keeps the losses that could be the other half of a move waiting.
 func (r *run) gainFailed(g *plan.Gain) {
-	r.unsettle(g.Settle)
+	r.unsettle(g.Settle())
 	r.failed.add(g.Ident())
 }
 

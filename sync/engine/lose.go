@@ -167,7 +167,7 @@ func (r *run) confirmRegains(ctx context.Context, p *plan.Plan) error {
 		if g.Row == nil || !doubted[g.Row] {
 			return false
 		}
-		for _, ref := range g.Settle {
+		for _, ref := range g.Settle() {
 			r.hold(plan.Hold{Ref: ref, Row: g.Row.ID, Why: plan.ReasonUnconfirmed, Text: "something moved while it was looked at"})
 		}
 		return true

@@ -126,7 +126,7 @@ func (t *transfer) note(pl plan.Placed) {
 
 // pendGain tells that a copy waits, and why.
 func (r *run) pendGain(g *plan.Gain, why plan.Reason, text string) {
-	for _, ref := range g.Settle {
+	for _, ref := range g.Settle() {
 		r.pend(plan.Pending{Side: ref.Side, At: ref.At, Kind: ref.Kind, Row: rowID(g), Why: why, Text: text, Ident: g.Ident()})
 	}
 }

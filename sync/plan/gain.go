@@ -9,16 +9,16 @@ import (
 // A Gain copies a message to the side that lacks it. A first run has one for
 // every message, so what is rarely known of a message is kept apart.
 type Gain struct {
-	To     Side
-	From   Place // on the other side
-	Epoch  string
-	Box    mail.BoxID   // on To
-	Flags  mail.FlagSet // to give it
-	Date   time.Time    // see mail.Item
-	Row    *Row         // the row to complete; nil: a new row
-	Settle []Ref
-	Why    Reason // "" for a new message; ReasonMoveBeats, ReasonRejected, …
+	To    Side
+	From  Place // on the other side
+	Epoch string
+	Box   mail.BoxID   // on To
+	Flags mail.FlagSet // to give it
+	Date  time.Time    // see mail.Item
+	Row   *Row         // the row to complete; nil: a new row
+	Why   Reason       // "" for a new message; ReasonMoveBeats, ReasonRejected, …
 
+	settle   []Ref // nil: that the message is new
 	size     int64
 	globalID string
 	more     *mail.Item // if more than these is known: all but Flags and Date count
@@ -31,6 +31,14 @@ func (g Gain) of(item mail.Item) Gain {
 		g.more = &item
 	}
 	return g
+}
+
+// Settle names the changes that it settles.
+func (g *Gain) Settle() []Ref {
+	if g.settle == nil && g.Row == nil {
+		return []Ref{{Side: g.To.Other(), Kind: KindNew, At: g.From}}
+	}
+	return g.settle
 }
 
 // Item is the message: flags to give it, date, what is known of its identity.

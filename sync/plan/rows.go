@@ -178,7 +178,7 @@ func (r *reconciler) regain(st *state, s Side, why Reason) {
 	row.At[t], row.Epoch[t] = Place{}, ""
 	item := mail.Item{Flags: from.flags, Date: st.row.Date, Ident: from.ident}
 	r.plan.Gains = append(r.plan.Gains, Gain{
-		To: t, From: from.place, Epoch: from.epoch, Box: from.place.Box, Row: &row, Settle: settle, Why: why,
+		To: t, From: from.place, Epoch: from.epoch, Box: from.place.Box, Row: &row, settle: settle, Why: why,
 	}.of(item))
 }
 
@@ -266,7 +266,7 @@ func (r *reconciler) decideNew(n *newMessage) {
 		return
 	}
 	r.plan.Gains = append(r.plan.Gains, Gain{
-		To: t, From: n.At, Epoch: n.Epoch, Box: n.At.Box, Settle: []Ref{ref},
+		To: t, From: n.At, Epoch: n.Epoch, Box: n.At.Box,
 	}.of(n.Item))
 }
 
