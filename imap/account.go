@@ -79,6 +79,7 @@ type Account struct {
 	uncompressed string
 
 	expected []plan.Expected // see ExpectScans
+	resolving
 }
 
 // Stats counts what an Account cost.
@@ -194,6 +195,7 @@ func (s *Stats) add(w wire.Stats) {
 func (a *Account) drop() {
 	s := a.session
 	a.session = nil
+	a.forget() // what was looked at over this connection
 	s.close()
 	a.stats.add(s.wire.Stats())
 }

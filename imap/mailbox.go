@@ -15,6 +15,7 @@ import (
 // Create implements engine.Writer. The mailbox is subscribed to as well, so
 // that mail programs show it.
 func (a *Account) Create(ctx context.Context, name mail.MailboxName) (plan.Box, error) {
+	a.forget()
 	wire, err := a.names.wire(name)
 	if err != nil {
 		return plan.Box{}, err
@@ -111,6 +112,7 @@ func (s *session) there(wire string) bool {
 
 // Rename implements engine.Writer.
 func (a *Account) Rename(ctx context.Context, from, to mail.MailboxName) error {
+	a.forget()
 	oldWire, err := a.names.wire(from)
 	if err != nil {
 		return err
@@ -184,6 +186,7 @@ func (s *session) stepAside() error {
 // messages just before; a message that arrives between is lost with the
 // mailbox, which a server that keeps to RFC 3501 cannot prevent.
 func (a *Account) Remove(ctx context.Context, name mail.MailboxName) error {
+	a.forget()
 	wire, err := a.names.wire(name)
 	if err != nil {
 		return err

@@ -2,90 +2,54 @@ package imap
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/godwit-mail/godwit/mail"
 )
 
-// newcomers fetches flags and light identity of the messages of a mailbox
-// from UID next on, and tells its UIDVALIDITY.
-func (a *Account) newcomers(ctx context.Context, wire string, next uint32) (t *table, validity uint32, err error) {
-	err = a.retry(ctx, func(s *session) error {
-		at, err := s.open(wire, false)
-		if err != nil {
-			return err
-		}
-		t, validity = &table{}, at.validity
-		if at.exists == 0 {
-			return nil
-		}
-		opt := headerItems(mail.LevelLight)
-		opt.Flags = true
-		s.wire.TakeGlobalIDs()
-		if err := s.fetch(uidRange(max(next, 1), 0), opt, t.collect); err != nil {
-			return err
-		}
-		// n:* names the last message even if its UID is lower (RFC 3501,
-		// section 6.4.8).
-		t.drop(func(r *row) bool { return r.uid < next })
-		t.sort()
-		t.global(s.wire.TakeGlobalIDs())
-		return nil
-	})
-	return t, validity, err
+// match finds for each of wants its message among those newcomers for which
+// free holds; 0 where there is none, or no telling which. Messages of equal
+// identity are taken in the order of their UIDs.
+func (a *Account) match(ctx context.Context, n *newcomers, free func(uint32) bool, wants []mail.Identity) ([]uint32, error) {
+	m := newMatching(&n.table, free, wants)
+	if err := a.readBodies(ctx, n, m.doubtful()); err != nil {
+		return nil, err
+	}
+	return m.matched(), nil
 }
 
-// match finds for each of wants its message among those of t for which free
-// holds; 0 where there is none, or no telling which. Messages of equal
-// identity are taken in the order of their UIDs.
-func (a *Account) match(ctx context.Context, wire string, t *table, free func(uint32) bool, wants []mail.Identity) ([]uint32, error) {
-	m := newMatching(t, free, wants)
-	if doubtful := m.doubtful(); len(doubtful) > 0 {
-		err := a.identifyBodies(ctx, wire, doubtful, func(ref mail.Ref, id mail.Identity, err error) error {
-			if uid, e := parseUID(ref); e == nil && err == nil {
-				t.find(uid).ident.Body = id.Body
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, fmt.Errorf("looking for messages in mailbox %q: %w", wire, err)
-		}
-	}
+// matched gives what was found for each want.
+func (m *matching) matched() []uint32 {
 	m.assign(m.same)
 	m.assign(m.rewritten)
-	return m.got, nil
+	return m.got
 }
 
 type matching struct {
-	t     *table
-	wants []mail.Identity
-	got   []uint32
-	taken map[uint32]bool
-	// The places in t of the messages that are free, in order; all of them,
-	// by their light fields, and by their global identifier.
-	open     []int
-	byLight  map[mail.Digest][]int
-	byGlobal map[string][]int
+	t        *table
+	wants    []mail.Identity
+	got      []uint32
+	taken    map[uint32]bool
+	nearness // of the messages that are free
 	// wanted are the places in wants, by light fields.
 	wanted map[mail.Digest][]int
 }
 
 func newMatching(t *table, free func(uint32) bool, wants []mail.Identity) *matching {
+	var open []int
+	for i := range t.rows {
+		if free(t.rows[i].uid) {
+			open = append(open, i)
+		}
+	}
+	return matchingOf(t, open, wants)
+}
+
+// matchingOf is newMatching among the messages at some places of t, in order.
+func matchingOf(t *table, open []int, wants []mail.Identity) *matching {
 	m := &matching{
 		t: t, wants: wants, got: make([]uint32, len(wants)), taken: map[uint32]bool{},
-		byLight: map[mail.Digest][]int{}, byGlobal: map[string][]int{}, wanted: map[mail.Digest][]int{},
-	}
-	for i := range t.rows {
-		r := &t.rows[i]
-		if !free(r.uid) {
-			continue
-		}
-		m.open = append(m.open, i)
-		m.byLight[r.ident.Light] = append(m.byLight[r.ident.Light], i)
-		if r.gid != "" {
-			m.byGlobal[r.gid] = append(m.byGlobal[r.gid], i)
-		}
+		nearness: newNearness(t, open), wanted: map[mail.Digest][]int{},
 	}
 	for i := range wants {
 		m.wanted[wants[i].Light] = append(m.wanted[wants[i].Light], i)
@@ -93,14 +57,35 @@ func newMatching(t *table, free func(uint32) bool, wants []mail.Identity) *match
 	return m
 }
 
-// near gives the places of free messages of which some may be alike to a
-// want, in order: those that are not among them are not.
-func (m *matching) near(w *mail.Identity) []int {
-	if w.Light.IsZero() {
-		return m.open
+// A nearness finds messages of a table without a look at each.
+type nearness struct {
+	// The places in the table of the messages, in order; all of them, by
+	// their light fields, and by their global identifier.
+	open     []int
+	byLight  map[mail.Digest][]int
+	byGlobal map[string][]int
+}
+
+func newNearness(t *table, open []int) nearness {
+	n := nearness{open: open, byLight: map[mail.Digest][]int{}, byGlobal: map[string][]int{}}
+	for _, i := range open {
+		r := &t.rows[i]
+		n.byLight[r.ident.Light] = append(n.byLight[r.ident.Light], i)
+		if r.gid != "" {
+			n.byGlobal[r.gid] = append(n.byGlobal[r.gid], i)
+		}
 	}
-	list := m.byLight[w.Light]
-	if other := m.byGlobal[w.GlobalID]; w.GlobalID != "" && len(other) > 0 {
+	return n
+}
+
+// near gives the places of messages of which some may be alike to a want, in
+// order: those that are not among them are not.
+func (n *nearness) near(w *mail.Identity) []int {
+	if w.Light.IsZero() {
+		return n.open
+	}
+	list := n.byLight[w.Light]
+	if other := n.byGlobal[w.GlobalID]; w.GlobalID != "" && len(other) > 0 {
 		list = slices.Concat(list, other)
 		slices.Sort(list)
 		list = slices.Compact(list)

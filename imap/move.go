@@ -219,11 +219,11 @@ func (m *moving) clear(s *session, origins []uint32) error {
 
 // find looks in the target for those of uids whose copies were not told.
 func (m *moving) find(ctx context.Context, uids []uint32) error {
-	t, validity, err := m.a.newcomers(ctx, m.to, m.bound.next)
+	n, err := m.a.newcomers(ctx, m.to, m.bound.next)
 	if err != nil {
 		return err
 	}
-	if validity != m.bound.validity {
+	if n.validity != m.bound.validity {
 		return epochFault(m.to)
 	}
 	var wants []mail.Identity
@@ -239,13 +239,13 @@ func (m *moving) find(ctx context.Context, uids []uint32) error {
 	for _, c := range m.copied {
 		taken[c.to] = true
 	}
-	got, err := m.a.match(ctx, m.to, t, func(uid uint32) bool { return !mine[uid] && !taken[uid] }, wants)
+	got, err := m.a.match(ctx, n, func(uid uint32) bool { return !mine[uid] && !taken[uid] }, wants)
 	if err != nil {
 		return err
 	}
 	for i, uid := range got {
 		if uid != 0 {
-			m.copied[whose[i]] = copied{validity, whose[i], uid}
+			m.copied[whose[i]] = copied{n.validity, whose[i], uid}
 		}
 	}
 	return nil

@@ -24,6 +24,7 @@ type group struct {
 // concerns single mailboxes is told by the outcomes; an error of Do concerns
 // the account, or is the context's.
 func (a *Account) Do(ctx context.Context, ops []plan.Op, done func([]plan.Outcome) error) error {
+	a.forget()
 	var faults error
 	for _, g := range groups(ops) {
 		if err := ctx.Err(); err != nil {

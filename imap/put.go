@@ -49,6 +49,7 @@ type Batch = interface {
 func (a *Account) Put(ctx context.Context, box mail.BoxID) (Batch, error) {
 	a.batches.Lock()
 	defer a.batches.Unlock()
+	a.forget()
 	wire, err := a.wireName(box)
 	if err != nil {
 		return nil, err
@@ -63,6 +64,7 @@ func (b *batch) Add(ctx context.Context, in plan.Incoming) error {
 	if b.over {
 		return errors.New("the batch was committed already")
 	}
+	b.a.forget()
 	at := len(b.placed)
 	b.placed = append(b.placed, plan.Placed{Tag: in.Tag})
 	p := &b.placed[at]
@@ -179,6 +181,7 @@ func (b *batch) Commit(ctx context.Context) ([]plan.Placed, error) {
 	b.a.batches.Lock()
 	defer b.a.batches.Unlock()
 	b.over = true
+	b.a.forget()
 	b.dispatch(ctx)
 	echoed := b.echoAhead(ctx)
 	b.receiveAll(ctx)
@@ -224,11 +227,11 @@ func (b *batch) addKeywords(ctx context.Context) error {
 
 // find gives messages of placed that have no UID yet theirs.
 func (b *batch) find(ctx context.Context, which []int) error {
-	t, validity, err := b.a.newcomers(ctx, b.wire, b.before.next)
+	n, err := b.a.newcomers(ctx, b.wire, b.before.next)
 	if err != nil {
 		return refusal(mail.GradeMailbox, err)
 	}
-	if validity != b.before.validity {
+	if n.validity != b.before.validity {
 		return epochFault(b.wire)
 	}
 	known := map[uint32]bool{}
@@ -241,7 +244,7 @@ func (b *batch) find(ctx context.Context, which []int) error {
 	for i, at := range which {
 		wants[i] = b.placed[at].Ident
 	}
-	got, err := b.a.match(ctx, b.wire, t, func(uid uint32) bool { return !known[uid] && !b.v.mine[uid] }, wants)
+	got, err := b.a.match(ctx, n, func(uid uint32) bool { return !known[uid] && !b.v.mine[uid] }, wants)
 	if err != nil {
 		return err
 	}
@@ -250,11 +253,11 @@ func (b *batch) find(ctx context.Context, which []int) error {
 			continue
 		}
 		p := &b.placed[at]
-		p.Ref, p.Epoch = refOf(got[i]), epochOf(validity)
-		if r := t.find(got[i]); r.have&haveFlags != 0 {
+		p.Ref, p.Epoch = refOf(got[i]), epochOf(n.validity)
+		if r := n.find(got[i]); r.have&haveFlags != 0 {
 			p.Flags = p.Flags.Intersect(r.flags)
 		}
-		if b.v.validity == validity {
+		if b.v.validity == n.validity {
 			b.v.own(got[i])
 		}
 	}

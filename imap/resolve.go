@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	goimap "github.com/emersion/go-imap/v2"
-
 	"github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/sync/plan"
 )
@@ -39,74 +37,78 @@ func (a *Account) resolveMessage(ctx context.Context, wire string, in plan.Inten
 	if origin == originMoves {
 		return plan.Found{State: plan.FoundAbsent, Epoch: in.Epoch}, nil
 	}
-	t, validity, err := a.newcomers(ctx, wire, in.Next)
+	n, err := a.newcomersFor(ctx, wire, in)
 	if err != nil {
 		return plan.Found{}, refusal(mail.GradeMailbox, err)
 	}
-	if in.Epoch != "" && in.Epoch != epochOf(validity) {
-		return plan.Found{State: plan.FoundUnknown, Epoch: epochOf(validity)}, nil
+	if in.Epoch != "" && in.Epoch != epochOf(n.validity) {
+		return plan.Found{State: plan.FoundUnknown, Epoch: epochOf(n.validity)}, nil
 	}
-	free := func(uid uint32) bool {
-		return (known == nil || !known(refOf(uid))) && !a.view(wire).mine[uid]
-	}
-	want := in.Item.Ident
-	if tellsNothing(&want) && slices.ContainsFunc(t.rows, func(r row) bool { return free(r.uid) && alike(&r, &want) }) {
-		return plan.Found{State: plan.FoundUnknown, Epoch: epochOf(validity)}, nil
-	}
-	got, err := a.match(ctx, wire, t, free, []mail.Identity{want})
-	if err != nil {
+	uid, unsure, err := a.newcomer(ctx, n, in, known)
+	switch {
+	case err != nil:
 		return plan.Found{}, refusal(mail.GradeMailbox, err)
-	}
-	if got[0] == 0 {
-		return plan.Found{State: plan.FoundAbsent, Epoch: epochOf(validity)}, nil
+	case unsure:
+		return plan.Found{State: plan.FoundUnknown, Epoch: epochOf(n.validity)}, nil
+	case uid == 0:
+		return plan.Found{State: plan.FoundAbsent, Epoch: epochOf(n.validity)}, nil
 	}
 	if origin == originCopied {
 		if err := a.removeOrigin(ctx, in); err != nil {
-			return plan.Found{State: plan.FoundUnknown, Epoch: epochOf(validity)}, refusal(mail.GradeMailbox, err)
+			return plan.Found{State: plan.FoundUnknown, Epoch: epochOf(n.validity)}, refusal(mail.GradeMailbox, err)
 		}
 	}
 	return plan.Found{
-		State: plan.FoundThere, At: plan.Place{Box: in.To, Ref: refOf(got[0])},
-		Epoch: epochOf(validity), Flags: t.find(got[0]).flags,
+		State: plan.FoundThere, At: plan.Place{Box: in.To, Ref: refOf(uid)},
+		Epoch: epochOf(n.validity), Flags: n.find(uid).flags,
 	}, nil
 }
 
-// An origin says where a message that was to be moved lies still.
-type origin uint8
-
-const (
-	originGone   origin = iota // not where it was, or never there
-	originMoves                // where it was, on a server that moves at once (RFC 6851)
-	originCopied               // where it was; perhaps copied
-)
-
-// originOf looks for the message that an intent moves where it was.
-func (a *Account) originOf(ctx context.Context, in plan.Intent) (o origin, err error) {
-	from, err := a.wireName(in.From.Box)
-	uid, err2 := parseUID(in.From.Ref)
-	if in.Kind != plan.IntentMove || err != nil || err2 != nil {
-		return originGone, nil
+// newcomer looks for the message of an intent among the newcomers that no row
+// knows; 0 if it is not there, unsure if there is no telling.
+func (a *Account) newcomer(ctx context.Context, n *newcomers, in plan.Intent, known func(mail.Ref) bool) (uid uint32, unsure bool, err error) {
+	mine := a.view(n.wire).mine
+	free := func(uid uint32) bool {
+		return uid >= in.Next && (known == nil || !known(refOf(uid))) && !mine[uid]
 	}
-	err = a.retry(ctx, func(s *session) error {
-		o = originGone
-		at, err := s.open(from, false)
-		if refusedByServer(err) || err == nil && epochOf(at.validity) != in.FromEpoch {
-			return nil
+	m := n.matching(free, in.Item.Ident)
+	if want := &in.Item.Ident; tellsNothing(want) && slices.ContainsFunc(m.open, func(i int) bool { return alike(&n.rows[i], want) }) {
+		return 0, true, nil
+	}
+	if err := a.findTogether(ctx, n, in, free); err != nil {
+		return 0, false, err
+	}
+	if uid, looked := n.found[in.ID]; looked && (uid == 0 || free(uid)) {
+		return uid, false, nil
+	}
+	if err := a.readBodies(ctx, n, m.doubtful()); err != nil {
+		return 0, false, err
+	}
+	return m.matched()[0], false, nil
+}
+
+// findTogether looks for the messages of all intents that were announced and
+// are like this one: what several of them could be is none's before its body
+// is known.
+func (a *Account) findTogether(ctx context.Context, n *newcomers, in plan.Intent, free func(uint32) bool) error {
+	if _, looked := n.found[in.ID]; looked {
+		return nil
+	}
+	var ids []int64
+	var wants []mail.Identity
+	for i := range a.unresolved {
+		if other := &a.unresolved[i]; other.To == in.To && other.Epoch == in.Epoch && other.Next == in.Next {
+			ids, wants = append(ids, other.ID), append(wants, other.Item.Ident)
 		}
-		if err != nil {
-			return err
-		}
-		there, err := s.present([]uint32{uid})
-		switch {
-		case err != nil || len(there) == 0:
-		case s.has(goimap.CapMove):
-			o = originMoves
-		default:
-			o = originCopied
-		}
-		return err
-	})
-	return o, err
+	}
+	if !slices.Contains(ids, in.ID) {
+		return nil
+	}
+	got, err := a.match(ctx, n, free, wants)
+	for i := range got {
+		n.found[ids[i]] = got[i]
+	}
+	return err
 }
 
 // removeOrigin expunges the message that an intent moved by copying it.
@@ -131,6 +133,9 @@ func (a *Account) removeOrigin(ctx context.Context, in plan.Intent) error {
 		if err == nil && len(left) > 0 {
 			err = mail.NewFault(mail.GradeMailbox, mail.ClassServer,
 				fmt.Errorf("message %d in %q was copied and could not be expunged", uid, from), "")
+		}
+		if o := a.origins[from]; o != nil && err == nil {
+			o.there[uid] = false
 		}
 		return err
 	})

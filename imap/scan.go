@@ -37,6 +37,7 @@ func (a *Account) Scan(ctx context.Context, box mail.BoxID, since plan.Since, yi
 	if err != nil {
 		return plan.Scanned{}, err
 	}
+	a.forget()
 	a.reached(box)
 	if sc, ok := a.scanEmpty(name, since); ok {
 		return sc, nil

@@ -28,6 +28,7 @@ type listing struct {
 // else LIST together with a STATUS for each mailbox that since knows; a second
 // one asks for those that are new.
 func (a *Account) Survey(ctx context.Context, since map[mail.MailboxName]plan.Since) ([]plan.Box, error) {
+	a.forget()
 	if since == nil {
 		since = map[mail.MailboxName]plan.Since{}
 	}

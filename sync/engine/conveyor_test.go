@@ -37,6 +37,8 @@ type watchedFrom struct {
 
 func (w *watchedFrom) ExpectScans([]plan.Expected) {}
 
+func (w *watchedFrom) ExpectResolves([]plan.Intent) {}
+
 func (w *watchedFrom) ExpectFetch(box mail.BoxID, refs []mail.Ref) {
 	w.c.log = append(w.c.log, fmt.Sprintf("expect %d of %d", len(refs), box))
 }

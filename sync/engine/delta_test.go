@@ -95,6 +95,8 @@ func (e *expecting) ExpectScans(next []plan.Expected) { e.announced = append(e.a
 
 func (e *expecting) ExpectFetch(mail.BoxID, []mail.Ref) {}
 
+func (e *expecting) ExpectResolves([]plan.Intent) {}
+
 func (e *expecting) Scan(ctx context.Context, box mail.BoxID, since plan.Since, yield func(plan.Seen) error) (plan.Scanned, error) {
 	e.asked = append(e.asked, plan.Expected{Box: box, Since: since})
 	return e.Writer.Scan(ctx, box, since, yield)

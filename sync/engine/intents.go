@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"slices"
 
 	"github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/sync/plan"
@@ -15,6 +16,7 @@ func (r *run) resolveIntents(ctx context.Context) error {
 	if err != nil {
 		return indexFault(err)
 	}
+	r.announceResolves(intents)
 	bound := boundPlaces{}
 	var absent []plan.Intent
 	for _, in := range intents {
@@ -32,6 +34,43 @@ func (r *run) resolveIntents(ctx context.Context) error {
 		}
 	}
 	return r.expectLate(ctx, absent)
+}
+
+// announceResolves tells the sides what they will be asked.
+func (r *run) announceResolves(intents []plan.Intent) {
+	for _, s := range plan.Sides {
+		side, is := r.side[s].(Expecter)
+		if !is {
+			continue
+		}
+		var next []plan.Intent
+		for _, in := range intents {
+			if in.Side == s && r.asksFor(in) && !r.isLost(in) {
+				next = append(next, in)
+			}
+		}
+		if len(next) > 0 {
+			side.ExpectResolves(next)
+		}
+	}
+}
+
+// asksFor tells whether a side is asked what became of an intent. Looking for
+// a move may finish it.
+func (r *run) asksFor(in plan.Intent) bool {
+	return !r.DryRun && (in.Kind == plan.IntentPut || in.Kind == plan.IntentMove && r.Policy.Move[in.Side])
+}
+
+// isLost tells whether the mailboxes of an intent are not what they were when
+// it was written.
+func (r *run) isLost(in plan.Intent) bool {
+	s, rec := in.Side, r.record(in.To)
+	if rec == nil || rec.Dormant || !r.there[rec.ID][s] || r.reset[plan.SideBox{Side: s, Box: in.To}] {
+		return true
+	}
+	now := r.survey[s][rec.Side[s].Name].Epoch
+	return in.Epoch != "" && now != "" && now != in.Epoch ||
+		in.Kind == plan.IntentPut && r.renumbered(s.Other(), in.From.Box, in.FromEpoch)
 }
 
 // boundPlaces are the rows bound in mailboxes that were asked about, each
@@ -58,14 +97,10 @@ func (b boundPlaces) in(ctx context.Context, r *run, s plan.Side, box mail.BoxID
 // resolve finds out about one intent. What it learns is due; that the effect
 // did not happen is for the caller to record.
 func (r *run) resolve(ctx context.Context, in plan.Intent, bound boundPlaces) (absent bool, err error) {
-	s := in.Side
-	rec := r.record(in.To)
 	if r.DryRun {
 		return false, nil
 	}
-	lost := rec == nil || rec.Dormant || !r.there[rec.ID][s] || r.reset[plan.SideBox{Side: s, Box: in.To}] ||
-		in.Epoch != "" && r.survey[s][rec.Side[s].Name].Epoch != "" && r.survey[s][rec.Side[s].Name].Epoch != in.Epoch
-	lost = lost || in.Kind == plan.IntentPut && r.renumbered(s.Other(), in.From.Box, in.FromEpoch)
+	s, lost := in.Side, r.isLost(in)
 	if in.Kind == plan.IntentLate && !lost && r.Clock().Sub(in.At) < lateWindow {
 		r.late = append(r.late, in)
 		return false, nil
@@ -79,8 +114,8 @@ func (r *run) resolve(ctx context.Context, in plan.Intent, bound boundPlaces) (a
 	if err != nil {
 		return false, err
 	}
-	var found plan.Found                                // nothing known
-	if in.Kind != plan.IntentMove || r.Policy.Move[s] { // looking for a move may finish it
+	var found plan.Found // nothing known
+	if r.asksFor(in) {
 		found, err = r.side[s].Resolve(ctx, in, func(ref mail.Ref) bool { return known[ref] != 0 })
 	}
 	if err != nil {
@@ -155,15 +190,18 @@ func (r *run) bindFound(ctx context.Context, in plan.Intent, found plan.Found, b
 	s := in.Side
 	row := plan.Row{Date: in.Item.Date}
 	if in.Row > 0 {
-		if err := r.flush(ctx); err != nil { // what is due may be of that row
-			return err
+		if slices.ContainsFunc(r.due.Put, func(due *plan.Row) bool { return due.ID == in.Row }) {
+			if err := r.flush(ctx); err != nil {
+				return err
+			}
 		}
 		rows, err := r.Index.Rows(ctx, []int64{in.Row})
 		if err != nil {
 			return indexFault(err)
 		}
 		if len(rows) == 0 {
-			return r.settle(ctx, &plan.Settlement{Done: []int64{in.ID}})
+			r.dueAlso(&plan.Settlement{Done: []int64{in.ID}})
+			return nil
 		}
 		row = rows[0]
 	}
@@ -195,7 +233,8 @@ func (r *run) bindFound(ctx context.Context, in plan.Intent, found plan.Found, b
 			return err
 		}
 		if other := known[in.From.Ref]; other != 0 && other != row.ID { // another row is bound there
-			return r.settle(ctx, &plan.Settlement{Done: []int64{in.ID}})
+			r.dueAlso(&plan.Settlement{Done: []int64{in.ID}})
+			return nil
 		}
 	}
 	if in.Kind == plan.IntentMove {
@@ -214,9 +253,6 @@ func (r *run) bindFound(ctx context.Context, in plan.Intent, found plan.Found, b
 		if known := bound[plan.SideBox{Side: side, Box: row.At[side].Box}]; known != nil {
 			known[row.At[side].Ref] = cmp.Or(row.ID, -1) // its number comes with the settlement
 		}
-	}
-	if in.Row > 0 {
-		return r.flush(ctx)
 	}
 	return nil
 }

@@ -63,7 +63,7 @@ type Side interface {
 
 // An Expecter is a Side that can begin what it will be asked for while it
 // still waits for something else: on a link with a round-trip time it sends
-// ahead. Both methods are hints; they return at once, need not be followed by
+// ahead. Its methods are hints; they return at once, need not be followed by
 // the call they announce, and change nothing that can be seen. What was begun
 // for them is forgotten by the next Survey, Put, Do, Create, Rename or Remove.
 type Expecter interface {
@@ -72,6 +72,9 @@ type Expecter interface {
 	// ExpectFetch announces the Fetch that follows the one asked for next, or
 	// under way.
 	ExpectFetch(box mail.BoxID, refs []mail.Ref)
+	// ExpectResolves announces Resolves that come next, in this order, so that
+	// one look may do for many.
+	ExpectResolves(next []plan.Intent)
 }
 
 // A Remembering side has words of its own in the index, to save questions: how
