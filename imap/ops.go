@@ -1,8 +1,10 @@
 package imap
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	goimap "github.com/emersion/go-imap/v2"
 
@@ -26,18 +28,42 @@ type group struct {
 func (a *Account) Do(ctx context.Context, ops []plan.Op, done func([]plan.Outcome) error) error {
 	a.forget()
 	var faults error
-	for _, g := range groups(ops) {
+	for _, together := range flights(groups(ops)) {
 		if err := ctx.Err(); err != nil {
-			g.fail(plan.Failed, context.Cause(ctx))
 			faults = context.Cause(ctx)
-		} else if err := a.do(ctx, g); mail.GradeOf(err, 0) == mail.GradeAccount && faults == nil {
+			fail(together, faults)
+		} else if err := a.do(ctx, together); mail.GradeOf(err, 0) == mail.GradeAccount && faults == nil {
 			faults = err
 		}
-		if err := done(g.out); err != nil {
+		var out []plan.Outcome
+		for _, g := range together {
+			out = append(out, g.out...)
+		}
+		if err := done(out); err != nil {
 			return err
 		}
 	}
 	return faults
+}
+
+// flights puts together what can be sent together: changes of flags in one
+// mailbox, of which no two name one message.
+func flights(groups []*group) (list [][]*group) {
+	var named map[uint32]bool // by the last of list
+	for _, g := range groups {
+		n := len(list)
+		apart := n == 0 || g.kind != plan.OpFlags || list[n-1][0].kind != plan.OpFlags || list[n-1][0].box != g.box ||
+			slices.ContainsFunc(g.uids, func(uid uint32) bool { return named[uid] })
+		if apart {
+			list, named = append(list, []*group{g}), map[uint32]bool{}
+		} else {
+			list[n-1] = append(list[n-1], g)
+		}
+		for _, uid := range g.uids {
+			named[uid] = true
+		}
+	}
+	return list
 }
 
 // groups sorts ops into what one command can do.
@@ -71,17 +97,24 @@ func groups(ops []plan.Op) []*group {
 			g.out = append(g.out, plan.Outcome{Tag: op.Tag})
 		}
 	}
+	slices.SortStableFunc(list, func(a, b *group) int {
+		if a.kind != plan.OpFlags || b.kind != plan.OpFlags {
+			return int(a.kind) - int(b.kind)
+		}
+		return cmp.Compare(a.box, b.box)
+	})
 	return list
 }
 
-// do carries out a group and fills in its outcomes. Its error concerns the
-// whole group.
-func (a *Account) do(ctx context.Context, g *group) error {
+// do carries out groups of one flight and fills in their outcomes. Its error
+// concerns all whose ops it did not know the end of.
+func (a *Account) do(ctx context.Context, together []*group) error {
+	g := together[0]
 	wire, err := a.wireName(g.box)
 	if err == nil {
 		switch g.kind {
 		case plan.OpFlags:
-			err = a.store(ctx, wire, g)
+			err = a.store(ctx, wire, together)
 		case plan.OpMove:
 			err = a.move(ctx, wire, g)
 		case plan.OpDelete:
@@ -90,9 +123,16 @@ func (a *Account) do(ctx context.Context, g *group) error {
 	}
 	err = refusal(mail.GradeMailbox, err)
 	if err != nil {
-		g.fail(plan.Failed, err)
+		fail(together, err)
 	}
 	return err
+}
+
+// fail makes all that has no outcome one that failed.
+func fail(together []*group, err error) {
+	for _, g := range together {
+		g.fail(plan.Failed, err)
+	}
 }
 
 // fail gives an outcome to those that have none.

@@ -126,6 +126,20 @@ func (t *sightings) has(uid uint32) bool {
 	return len(rest) > 0 && rest[0].uid == uid
 }
 
+// find gives the sighting of a message in the sorted list, or nil.
+func (t *sightings) find(uid uint32) *sighting {
+	rest := t.from(uid)
+	if len(rest) == 0 || rest[0].uid != uid {
+		return nil
+	}
+	return &rest[0]
+}
+
+// drop forgets the messages for which f holds.
+func (t *sightings) drop(f func(uid uint32) bool) {
+	t.list = slices.DeleteFunc(t.list, func(r sighting) bool { return f(r.uid) })
+}
+
 // lacks tells whether a message was not told of as it should be: with its
 // flags, and if it is new, from UID next on, with all else.
 func (r *sighting) lacks(next uint32) bool {
