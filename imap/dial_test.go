@@ -64,18 +64,18 @@ func TestDial(t *testing.T) {
 	named := imaptest.NewCertificate(t, "mail.example.org", year())
 	for _, row := range []struct {
 		name   string
-		script imaptest.Script
+		script *imaptest.Script
 		ep     Endpoint
 	}{
-		{"implicit", imaptest.Script{TLS: cert.TLS, Implicit: true}, Endpoint{CAFile: cert.CAFile}},
-		{"starttls, told in the greeting", imaptest.Script{TLS: cert.TLS, Caps: "IMAP4rev1 STARTTLS"}, Endpoint{TLS: TLSStart, CAFile: cert.CAFile}},
-		{"starttls, asked for", imaptest.Script{Greeting: "* OK hello\r\n", TLS: cert.TLS, Caps: "IMAP4rev1 STARTTLS LOGINDISABLED AUTH=PLAIN"},
+		{"implicit", &imaptest.Script{TLS: cert.TLS, Implicit: true}, Endpoint{CAFile: cert.CAFile}},
+		{"starttls, told in the greeting", &imaptest.Script{TLS: cert.TLS, Caps: "IMAP4rev1 STARTTLS"}, Endpoint{TLS: TLSStart, CAFile: cert.CAFile}},
+		{"starttls, asked for", &imaptest.Script{Greeting: "* OK hello\r\n", TLS: cert.TLS, Caps: "IMAP4rev1 STARTTLS LOGINDISABLED AUTH=PLAIN"},
 			Endpoint{TLS: TLSStart, CAFile: cert.CAFile}},
-		{"plaintext to loopback", imaptest.Script{}, Endpoint{TLS: TLSNone}},
-		{"pinned, expired, of another name", imaptest.Script{TLS: other.TLS, Implicit: true}, Endpoint{Fingerprint: other.Fingerprint}},
-		{"pinned, with colons", imaptest.Script{TLS: other.TLS, Caps: "IMAP4rev1 STARTTLS"}, Endpoint{TLS: TLSStart, Fingerprint: colons}},
-		{"another name", imaptest.Script{TLS: named.TLS, Implicit: true}, Endpoint{CAFile: named.CAFile, ServerName: "mail.example.org"}},
-		{"preauth inside TLS", imaptest.Script{TLS: cert.TLS, Implicit: true, Greeting: "* PREAUTH [CAPABILITY IMAP4rev1 LOGINDISABLED] hello\r\n"},
+		{"plaintext to loopback", &imaptest.Script{}, Endpoint{TLS: TLSNone}},
+		{"pinned, expired, of another name", &imaptest.Script{TLS: other.TLS, Implicit: true}, Endpoint{Fingerprint: other.Fingerprint}},
+		{"pinned, with colons", &imaptest.Script{TLS: other.TLS, Caps: "IMAP4rev1 STARTTLS"}, Endpoint{TLS: TLSStart, Fingerprint: colons}},
+		{"another name", &imaptest.Script{TLS: named.TLS, Implicit: true}, Endpoint{CAFile: named.CAFile, ServerName: "mail.example.org"}},
+		{"preauth inside TLS", &imaptest.Script{TLS: cert.TLS, Implicit: true, Greeting: "* PREAUTH [CAPABILITY IMAP4rev1 LOGINDISABLED] hello\r\n"},
 			Endpoint{CAFile: cert.CAFile}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -104,38 +104,38 @@ func TestDialRefuses(t *testing.T) {
 	const offers = "IMAP4rev1 STARTTLS"
 	for _, row := range []struct {
 		name   string
-		script imaptest.Script
+		script *imaptest.Script
 		ep     Endpoint
 		class  mail.Class
 		says   []string
 	}{
-		{"expired", imaptest.Script{TLS: expired.TLS, Implicit: true}, Endpoint{CAFile: expired.CAFile}, mail.ClassTLS, []string{"expired"}},
-		{"unknown authority", imaptest.Script{TLS: cert.TLS, Implicit: true}, Endpoint{}, mail.ClassTLS, []string{"ca_file", cert.Fingerprint}},
-		{"another authority", imaptest.Script{TLS: cert.TLS, Caps: offers}, Endpoint{TLS: TLSStart, CAFile: other.CAFile}, mail.ClassTLS, []string{"not trusted"}},
-		{"another name", imaptest.Script{TLS: named.TLS, Implicit: true}, Endpoint{CAFile: named.CAFile}, mail.ClassTLS, []string{"not for \"127.0.0.1\""}},
-		{"another fingerprint", imaptest.Script{TLS: cert.TLS, Implicit: true}, Endpoint{CAFile: cert.CAFile, Fingerprint: other.Fingerprint},
+		{"expired", &imaptest.Script{TLS: expired.TLS, Implicit: true}, Endpoint{CAFile: expired.CAFile}, mail.ClassTLS, []string{"expired"}},
+		{"unknown authority", &imaptest.Script{TLS: cert.TLS, Implicit: true}, Endpoint{}, mail.ClassTLS, []string{"ca_file", cert.Fingerprint}},
+		{"another authority", &imaptest.Script{TLS: cert.TLS, Caps: offers}, Endpoint{TLS: TLSStart, CAFile: other.CAFile}, mail.ClassTLS, []string{"not trusted"}},
+		{"another name", &imaptest.Script{TLS: named.TLS, Implicit: true}, Endpoint{CAFile: named.CAFile}, mail.ClassTLS, []string{"not for \"127.0.0.1\""}},
+		{"another fingerprint", &imaptest.Script{TLS: cert.TLS, Implicit: true}, Endpoint{CAFile: cert.CAFile, Fingerprint: other.Fingerprint},
 			mail.ClassTLS, []string{cert.Fingerprint}},
-		{"TLS 1.1", imaptest.Script{TLS: old, Implicit: true}, Endpoint{CAFile: cert.CAFile}, mail.ClassTLS, nil},
-		{"implicit to a plain port", imaptest.Script{}, Endpoint{CAFile: cert.CAFile}, mail.ClassTLS, []string{"does not speak TLS"}},
-		{"STARTTLS stripped", imaptest.Script{}, start, mail.ClassTLS, []string{"does not offer STARTTLS", "implicit"}},
-		{"STARTTLS stripped, asked", imaptest.Script{Greeting: "* OK hi\r\n"}, start, mail.ClassTLS, []string{"does not offer STARTTLS"}},
-		{"STARTTLS refused", imaptest.Script{Caps: offers, Answers: map[string]string{"STARTTLS": "{tag} BAD no\r\n"}}, start,
+		{"TLS 1.1", &imaptest.Script{TLS: old, Implicit: true}, Endpoint{CAFile: cert.CAFile}, mail.ClassTLS, nil},
+		{"implicit to a plain port", &imaptest.Script{}, Endpoint{CAFile: cert.CAFile}, mail.ClassTLS, []string{"does not speak TLS"}},
+		{"STARTTLS stripped", &imaptest.Script{}, start, mail.ClassTLS, []string{"does not offer STARTTLS", "implicit"}},
+		{"STARTTLS stripped, asked", &imaptest.Script{Greeting: "* OK hi\r\n"}, start, mail.ClassTLS, []string{"does not offer STARTTLS"}},
+		{"STARTTLS refused", &imaptest.Script{Caps: offers, Answers: map[string]string{"STARTTLS": "{tag} BAD no\r\n"}}, start,
 			mail.ClassTLS, []string{"refused STARTTLS"}},
-		{"PREAUTH", imaptest.Script{Greeting: "* PREAUTH [CAPABILITY IMAP4rev1 STARTTLS] hello\r\n"}, start, mail.ClassTLS, []string{"PREAUTH"}},
-		{"injected with the consent", imaptest.Script{Caps: offers, TLS: cert.TLS, Answers: map[string]string{
+		{"PREAUTH", &imaptest.Script{Greeting: "* PREAUTH [CAPABILITY IMAP4rev1 STARTTLS] hello\r\n"}, start, mail.ClassTLS, []string{"PREAUTH"}},
+		{"injected with the consent", &imaptest.Script{Caps: offers, TLS: cert.TLS, Answers: map[string]string{
 			"STARTTLS": "{tag} OK go\r\n* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\nT1 OK evil\r\n"}}, start, mail.ClassTLS, []string{"in the clear"}},
-		{"injected behind the consent", imaptest.Script{Caps: offers, Handle: injectLater}, start, mail.ClassTLS, []string{"in the clear"}},
-		{"injected before", imaptest.Script{Caps: offers, Answers: map[string]string{
+		{"injected behind the consent", &imaptest.Script{Caps: offers, Handle: injectLater}, start, mail.ClassTLS, []string{"in the clear"}},
+		{"injected before", &imaptest.Script{Caps: offers, Answers: map[string]string{
 			"STARTTLS": "S2 OK evil\r\n{tag} OK go\r\n"}}, start, mail.ClassTLS, []string{"unexpected answer"}},
-		{"no end before STARTTLS", imaptest.Script{Caps: offers, Answers: map[string]string{
+		{"no end before STARTTLS", &imaptest.Script{Caps: offers, Answers: map[string]string{
 			"STARTTLS": strings.Repeat("* OK x\r\n", 1000)}}, start, mail.ClassTLS, []string{"talks on"}},
-		{"an endless line before STARTTLS", imaptest.Script{Greeting: "* OK " + strings.Repeat("x", 1<<20)}, start, mail.ClassTLS, []string{"a line of over"}},
-		{"BYE before STARTTLS", imaptest.Script{Greeting: "* BYE too many connections\r\n"}, start, mail.ClassThrottle, []string{"too many connections"}},
-		{"BYE", imaptest.Script{Greeting: "* BYE [UNAVAILABLE] closed for today\r\n"}, Endpoint{TLS: TLSNone}, mail.ClassServer, []string{"closed for today"}},
-		{"no IMAP", imaptest.Script{Greeting: "220 smtp\r\n"}, Endpoint{TLS: TLSNone}, mail.ClassNetwork, []string{"no IMAP server"}},
-		{"no IMAP, starttls", imaptest.Script{Greeting: "220 smtp\r\n"}, start, mail.ClassTLS, []string{"no IMAP server"}},
-		{"cut", imaptest.Script{Greeting: imaptest.Drop}, start, mail.ClassNetwork, []string{"cut"}},
-		{"cut in the greeting", imaptest.Script{Greeting: "* O" + imaptest.Drop}, Endpoint{TLS: TLSNone}, mail.ClassNetwork, []string{"inside a line"}},
+		{"an endless line before STARTTLS", &imaptest.Script{Greeting: "* OK " + strings.Repeat("x", 1<<20)}, start, mail.ClassTLS, []string{"a line of over"}},
+		{"BYE before STARTTLS", &imaptest.Script{Greeting: "* BYE too many connections\r\n"}, start, mail.ClassThrottle, []string{"too many connections"}},
+		{"BYE", &imaptest.Script{Greeting: "* BYE [UNAVAILABLE] closed for today\r\n"}, Endpoint{TLS: TLSNone}, mail.ClassServer, []string{"closed for today"}},
+		{"no IMAP", &imaptest.Script{Greeting: "220 smtp\r\n"}, Endpoint{TLS: TLSNone}, mail.ClassNetwork, []string{"no IMAP server"}},
+		{"no IMAP, starttls", &imaptest.Script{Greeting: "220 smtp\r\n"}, start, mail.ClassTLS, []string{"no IMAP server"}},
+		{"cut", &imaptest.Script{Greeting: imaptest.Drop}, start, mail.ClassNetwork, []string{"cut"}},
+		{"cut in the greeting", &imaptest.Script{Greeting: "* O" + imaptest.Drop}, Endpoint{TLS: TLSNone}, mail.ClassNetwork, []string{"inside a line"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			row.ep.Host, row.ep.Port = row.script.Listen(t)
@@ -236,26 +236,26 @@ func TestLogin(t *testing.T) {
 	}
 	for _, row := range []struct {
 		name   string
-		script imaptest.Script
+		script *imaptest.Script
 		class  mail.Class
 		says   []string
 	}{
 		{name: "LOGIN"},
-		{name: "LOGIN, LITERAL+", script: imaptest.Script{Caps: "IMAP4rev1 LITERAL+"}},
-		{name: "PLAIN", script: imaptest.Script{Caps: "IMAP4rev1 AUTH=PLAIN LOGINDISABLED"}},
-		{name: "PLAIN, SASL-IR", script: imaptest.Script{Caps: "IMAP4rev1 AUTH=PLAIN SASL-IR"}},
-		{"nothing", imaptest.Script{Caps: "IMAP4rev1 LOGINDISABLED AUTH=GSSAPI"}, mail.ClassAuth, []string{"GSSAPI"}},
-		{"wrong", imaptest.Script{Answers: refuse("{tag} NO [AUTHENTICATIONFAILED] no\r\n")}, mail.ClassAuth, []string{"check username and password"}},
-		{"wrong, PLAIN", imaptest.Script{Caps: "IMAP4rev1 AUTH=PLAIN", Answers: refuse("{tag} NO nope\r\n")}, mail.ClassAuth, []string{"nope", "check username"}},
-		{"app password", imaptest.Script{Answers: refuse("* NO [ALERT] see https://example.org\r\n{tag} NO [ALERT] Application-specific password required\r\n")},
+		{name: "LOGIN, LITERAL+", script: &imaptest.Script{Caps: "IMAP4rev1 LITERAL+"}},
+		{name: "PLAIN", script: &imaptest.Script{Caps: "IMAP4rev1 AUTH=PLAIN LOGINDISABLED"}},
+		{name: "PLAIN, SASL-IR", script: &imaptest.Script{Caps: "IMAP4rev1 AUTH=PLAIN SASL-IR"}},
+		{"nothing", &imaptest.Script{Caps: "IMAP4rev1 LOGINDISABLED AUTH=GSSAPI"}, mail.ClassAuth, []string{"GSSAPI"}},
+		{"wrong", &imaptest.Script{Answers: refuse("{tag} NO [AUTHENTICATIONFAILED] no\r\n")}, mail.ClassAuth, []string{"check username and password"}},
+		{"wrong, PLAIN", &imaptest.Script{Caps: "IMAP4rev1 AUTH=PLAIN", Answers: refuse("{tag} NO nope\r\n")}, mail.ClassAuth, []string{"nope", "check username"}},
+		{"app password", &imaptest.Script{Answers: refuse("* NO [ALERT] see https://example.org\r\n{tag} NO [ALERT] Application-specific password required\r\n")},
 			mail.ClassAuth, []string{"app password", "https://example.org"}},
-		{"unavailable", imaptest.Script{Answers: refuse("{tag} NO [UNAVAILABLE] no\r\n")}, mail.ClassServer, []string{"try again later"}},
-		{"limit", imaptest.Script{Answers: refuse("{tag} NO [LIMIT] slow down\r\n")}, mail.ClassThrottle, []string{"slow down"}},
-		{"too many", imaptest.Script{Answers: refuse("{tag} NO Too many simultaneous connections\r\n")}, mail.ClassThrottle, []string{"wait 1 minute"}},
-		{"expired", imaptest.Script{Answers: refuse("{tag} NO [EXPIRED] x\r\n")}, mail.ClassAuth, []string{"expired"}},
-		{"bye", imaptest.Script{Answers: refuse("* BYE rate limit\r\n" + imaptest.Drop)}, mail.ClassThrottle, []string{"rate limit"}},
-		{"cut", imaptest.Script{Answers: refuse("{tag} O" + imaptest.Drop)}, mail.ClassNetwork, []string{"cut"}},
-		{"capabilities cut", imaptest.Script{Greeting: "* OK hi\r\n", Answers: map[string]string{"CAPABILITY": imaptest.Drop}}, mail.ClassNetwork, nil},
+		{"unavailable", &imaptest.Script{Answers: refuse("{tag} NO [UNAVAILABLE] no\r\n")}, mail.ClassServer, []string{"try again later"}},
+		{"limit", &imaptest.Script{Answers: refuse("{tag} NO [LIMIT] slow down\r\n")}, mail.ClassThrottle, []string{"slow down"}},
+		{"too many", &imaptest.Script{Answers: refuse("{tag} NO Too many simultaneous connections\r\n")}, mail.ClassThrottle, []string{"wait 1 minute"}},
+		{"expired", &imaptest.Script{Answers: refuse("{tag} NO [EXPIRED] x\r\n")}, mail.ClassAuth, []string{"expired"}},
+		{"bye", &imaptest.Script{Answers: refuse("* BYE rate limit\r\n" + imaptest.Drop)}, mail.ClassThrottle, []string{"rate limit"}},
+		{"cut", &imaptest.Script{Answers: refuse("{tag} O" + imaptest.Drop)}, mail.ClassNetwork, []string{"cut"}},
+		{"capabilities cut", &imaptest.Script{Greeting: "* OK hi\r\n", Answers: map[string]string{"CAPABILITY": imaptest.Drop}}, mail.ClassNetwork, nil},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			first := make(chan string, 1)

@@ -75,7 +75,9 @@ func (w *world) runCtx(t *testing.T, ctx context.Context, change func(*engine.Op
 	w.now = w.now.Add(3 * time.Hour)
 	clock := func() time.Time { return w.now }
 	w.local.Clock = clock
-	host, port := w.server.Script().Listen(t)
+	script := w.server.Script()
+	host, port := script.Listen(t)
+	defer script.Wait() // else the next run may meet what this one has asked for
 	remote, err := imap.Open(ctx, imap.Options{
 		Endpoint: imap.Endpoint{Host: host, Port: port, TLS: imap.TLSNone, Dialer: w.dialer}, Username: "ann", Trace: w.trace,
 		Password: func(context.Context) (string, error) { return "secret", nil }, IdleTimeout: w.patience, Compress: w.compress,

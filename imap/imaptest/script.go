@@ -18,7 +18,7 @@ import (
 const Drop = "\x00drop\x00"
 
 // Hang, in what a Script answers, ends the answer at that point and leaves the
-// connection open.
+// connection open. Nothing more is said over it, nor done that is asked for.
 const Hang = "\x00hang\x00"
 
 // ScriptCaps are the capabilities that a Script tells if it names no others:
@@ -46,6 +46,10 @@ type Script struct {
 	// TLS is used for STARTTLS, and by Listen where Implicit is set.
 	TLS      *tls.Config
 	Implicit bool
+
+	mu      sync.Mutex
+	playing int
+	ended   chan struct{} // closed when playing is 0 again
 }
 
 // A Command is what a client sent.
@@ -63,6 +67,7 @@ type Peer struct {
 	script *Script
 	conn   net.Conn
 	r      *bufio.Reader
+	hung   bool
 	// State is whoever answers' own.
 	State any
 }
@@ -127,6 +132,8 @@ func (s *Script) Pipe(t testing.TB) net.Conn {
 
 // Play serves one connection until it ends.
 func (s *Script) Play(conn net.Conn) {
+	s.began()
+	defer s.over()
 	defer conn.Close()
 	p := &Peer{script: s, conn: conn, r: bufio.NewReader(conn)}
 	greeting := s.Greeting
@@ -141,6 +148,40 @@ func (s *Script) Play(conn net.Conn) {
 		if err != nil || !s.answer(p, cmd) {
 			return
 		}
+		if p.hung {
+			_, _ = io.Copy(io.Discard, p.r)
+			return
+		}
+	}
+}
+
+// Wait waits until every connection has ended over which a command came: what
+// a client sent before it went away may be carried out after that.
+func (s *Script) Wait() {
+	for {
+		s.mu.Lock()
+		playing, ended := s.playing, s.ended
+		s.mu.Unlock()
+		if playing == 0 {
+			return
+		}
+		<-ended
+	}
+}
+
+func (s *Script) began() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.playing++; s.playing == 1 {
+		s.ended = make(chan struct{})
+	}
+}
+
+func (s *Script) over() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.playing--; s.playing == 0 {
+		close(s.ended)
 	}
 }
 
@@ -194,7 +235,9 @@ func (s *Script) answer(p *Peer, cmd Command) bool {
 // Send sends raw text up to Drop, and returns false when the connection is over.
 func (p *Peer) Send(text string) bool {
 	text, _, drop := strings.Cut(text, Drop)
-	text, _, _ = strings.Cut(text, Hang)
+	if text, _, p.hung = strings.Cut(text, Hang); p.hung {
+		drop = false
+	}
 	if _, err := io.WriteString(p.conn, text); err != nil {
 		return false
 	}
