@@ -240,7 +240,7 @@ func TestLogin(t *testing.T) {
 		class  mail.Class
 		says   []string
 	}{
-		{name: "LOGIN"},
+		{name: "LOGIN", script: &imaptest.Script{}},
 		{name: "LOGIN, LITERAL+", script: &imaptest.Script{Caps: "IMAP4rev1 LITERAL+"}},
 		{name: "PLAIN", script: &imaptest.Script{Caps: "IMAP4rev1 AUTH=PLAIN LOGINDISABLED"}},
 		{name: "PLAIN, SASL-IR", script: &imaptest.Script{Caps: "IMAP4rev1 AUTH=PLAIN SASL-IR"}},

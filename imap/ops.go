@@ -186,7 +186,7 @@ func (a *Account) remove(ctx context.Context, wire string, g *group) error {
 	}
 	var left []uint32
 	err := a.retry(ctx, func(s *session) error {
-		at, err := a.enterKnown(s, wire, true)
+		at, there, err := a.enterToDelete(s, wire, g)
 		if err != nil {
 			return err
 		}
@@ -194,10 +194,10 @@ func (a *Account) remove(ctx context.Context, wire string, g *group) error {
 			g.fail(plan.Declined, errReadOnly(wire))
 			return nil
 		}
-		if err := a.prove(s, wire, g); err != nil {
+		if err := a.prove(s, wire, g, there); err != nil {
 			return err
 		}
-		left, err = s.expunge(g.open())
+		left, err = s.expungePresent(minus(there.uids(), minus(g.uids, g.open())))
 		return err
 	})
 	if codeOf(err) == goimap.ResponseCodeNoPerm {

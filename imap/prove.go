@@ -2,6 +2,7 @@ package imap
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/emersion/go-imap/v2/imapclient"
@@ -12,39 +13,89 @@ import (
 	"github.com/godwit-mail/godwit/sync/plan"
 )
 
-// prove checks that the messages of a group are those that are meant. A server
+// enterToDelete selects a mailbox and looks, in the same flight, which of the
+// messages of a group are there, with the light fields of those for which
+// they are known.
+func (a *Account) enterToDelete(s *session, wire string, g *group) (at *selection, there *table, err error) {
+	var known, blind []uint32
+	for i, uid := range g.uids {
+		switch {
+		case uid == 0 || g.out[i].Result != 0:
+		case g.ops[i].Expect.Light.IsZero():
+			blind = append(blind, uid)
+		default:
+			known = append(known, uid)
+		}
+	}
+	s.wire.Cork()
+	var opening *opening
+	if at = s.at; at == nil || at.name != wire || !at.writable {
+		opening = s.sendOpen(wire, true)
+	}
+	var asked []*imapclient.FetchCommand
+	for _, set := range uidSets(slices.Clone(known)) {
+		asked = append(asked, s.client.Fetch(set, headerItems(mail.LevelLight)))
+	}
+	for _, set := range uidSets(slices.Clone(blind)) {
+		asked = append(asked, s.client.Fetch(set, metaItems(haveFlags)))
+	}
+	_ = s.wire.Uncork() // an error is told by the commands
+	if opening != nil {
+		at, err = opening.wait()
+	}
+	if err == nil {
+		err = a.known(at, true)
+	}
+	there = &table{}
+	for _, cmd := range asked {
+		if err != nil {
+			if e := cmd.Close(); e != nil && isLoss(e) {
+				err = e
+			}
+			continue
+		}
+		err = s.drain(cmd, there.collect)
+	}
+	s.wire.TakeGlobalIDs()
+	if err != nil {
+		return nil, nil, err
+	}
+	// An answer without its literal is withheld by the wire, or not given.
+	if missing := there.absent(slices.Concat(known, blind)); len(missing) > 0 {
+		found, err := s.headers(missing, mail.LevelLight)
+		if err != nil {
+			return nil, nil, err
+		}
+		there.rows, there.sorted = append(there.rows, found.rows...), false
+	}
+	there.sort()
+	return at, there, nil
+}
+
+// prove checks that the messages of a group are those that are meant, by
+// what was told of those that are there. A server
 // must give no UID twice (RFC 3501, section 2.3.1.1); one that does would have
 // another message deleted. Light fields are compared first; where they differ,
 // which they may if the server rewrote them, the bytes count.
-func (a *Account) prove(s *session, wire string, g *group) error {
-	var uids []uint32
+func (a *Account) prove(s *session, wire string, g *group, there *table) error {
+	doubtful := map[uint32]bool{}
 	for i, uid := range g.uids {
-		if g.out[i].Result == 0 && !g.ops[i].Expect.Light.IsZero() {
-			uids = append(uids, uid)
+		if g.out[i].Result != 0 || g.ops[i].Expect.Light.IsZero() {
+			continue
 		}
-	}
-	if len(uids) == 0 {
-		return nil
-	}
-	heads, err := s.headers(uids, mail.LevelLight)
-	if err != nil {
-		return err
-	}
-	var doubtful []uint32
-	for i, uid := range g.uids {
-		if r := heads.find(uid); slices.Contains(uids, uid) && r != nil && r.have&haveHeader != 0 && r.ident.Light != g.ops[i].Expect.Light {
-			doubtful = append(doubtful, uid)
+		if r := there.find(uid); r != nil && r.have&haveHeader != 0 && r.ident.Light != g.ops[i].Expect.Light {
+			doubtful[uid] = true
 		}
 	}
 	if len(doubtful) == 0 {
 		return nil
 	}
-	bodies, err := s.identities(doubtful)
+	bodies, err := s.identities(slices.Collect(maps.Keys(doubtful)))
 	if err != nil {
 		return err
 	}
 	for i, uid := range g.uids {
-		if want := g.ops[i].Expect.Body; slices.Contains(doubtful, uid) && (want.IsZero() || bodies[uid].Body != want) {
+		if want := g.ops[i].Expect.Body; doubtful[uid] && (want.IsZero() || bodies[uid].Body != want) {
 			g.out[i].Result = plan.Failed
 			g.out[i].Err = messageFault(mail.ClassServer,
 				fmt.Errorf("message %d in %q is not the one that was to be deleted", uid, wire), "it is left alone")

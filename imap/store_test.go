@@ -160,9 +160,9 @@ func TestARefusedGroupOfFlagsStopsNoOther(t *testing.T) {
 	}
 }
 
-// TestLocalFlagChangesCostConstantRoundTrips carries flags of 200 messages, in
-// ten groups, over to a Dovecot.
-func TestLocalFlagChangesCostConstantRoundTrips(t *testing.T) {
+// TestLocalChangesCostConstantRoundTrips carries flags of 200 messages, in ten
+// groups, and deletions over to a Dovecot.
+func TestLocalChangesCostConstantRoundTrips(t *testing.T) {
 	p := newPurse(t)
 	c := p.server.Client("ann")
 	for i := range 220 {
@@ -176,4 +176,66 @@ func TestLocalFlagChangesCostConstantRoundTrips(t *testing.T) {
 	p.costs(b, "flags carried over", p.run(), extra{"SELECT 1, UID STORE 10", 2, 24_000, 0})
 	p.costs(b, "the run after it", p.run(), extra{"EXAMINE 1", 1, 24_000, 0}) // tells of our own changes
 	p.costs(b, "nothing changed", p.run(), extra{})
+	for _, m := range p.local.Snapshot()["INBOX"][100:150] {
+		p.local.Expunge("INBOX", m.Ref)
+	}
+	// The bodies that are kept, the proof, and the deletion with a look at it.
+	p.costs(b, "deletions carried over", p.run(), extra{"EXAMINE 1, SELECT 1, UID FETCH 3, UID STORE 1, UID EXPUNGE 1, UID SEARCH 1", 4, 40_000, 0})
+	p.costs(b, "the run after it", p.run(), extra{"EXAMINE 1", 1, 1000, 0})
+	p.costs(b, "nothing changed", p.run(), extra{})
+}
+
+// TestDeletionsShareRoundTrips removes a thousand messages that are kept
+// first, and proves before that they are the ones that are meant.
+func TestDeletionsShareRoundTrips(t *testing.T) {
+	for name, tc := range map[string]struct {
+		caps  string
+		want  []string
+		trips int
+	}{
+		"full": {fullCaps, []string{"UID FETCH 1:1000", "SELECT INBOX", "UID FETCH 1:1000",
+			`UID STORE 1:1000 +FLAGS.SILENT`, "UID EXPUNGE 1:1000", "UID FETCH 1:1000", "UID SEARCH UID 1:1000"}, 4},
+		"bare": {bareCaps, []string{"UID FETCH 1:1000", "SELECT INBOX", "UID FETCH 1:1000",
+			"UID SEARCH DELETED", `UID STORE 1:1000 +FLAGS.SILENT`, "UID SEARCH DELETED",
+			"EXPUNGE", "UID FETCH 1:1000", "UID SEARCH UID 1:1000"}, 7},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := imaptest.NewMailstore(tc.caps)
+			var ops []plan.Op
+			for i := range 1100 {
+				store.Deliver("INBOX", message(i), time.Unix(1_600_000_000, 0), `\Seen`)
+			}
+			b := scripted(t, store)
+			b.scan("INBOX", plan.Since{})
+			for i := range 1000 {
+				id, err := mail.Identify(strings.NewReader(message(i)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				ops = append(ops, plan.Op{Tag: i, Kind: plan.OpDelete, From: b.at("INBOX", mail.Ref(fmt.Sprint(i+1))), Expect: id})
+			}
+			b.commands()
+			before := b.side.Stats()
+			if got, err := b.bodies("INBOX", refsTo(1000)...); err != nil || len(got) != 1000 {
+				t.Fatalf("%d bodies, %v", len(got), err)
+			}
+			fetched := b.side.Stats()
+			for _, o := range b.do(ops...) {
+				if o.Result != plan.Done {
+					t.Errorf("%+v", o)
+				}
+			}
+			after := b.side.Stats()
+			if sent := b.fetches(); !slices.Equal(sent, tc.want) || after.RoundTrips-before.RoundTrips != tc.trips {
+				t.Errorf("%d round trips, want %d: %q", after.RoundTrips-before.RoundTrips, tc.trips, sent)
+			}
+			// The proof is light header fields, about 200 bytes a message.
+			if n := after.Read + after.Written - fetched.Read - fetched.Written; n > 300_000 {
+				t.Errorf("%d bytes beside the bodies", n)
+			}
+			if left := store.Letters()["INBOX"]; len(left) != 100 || left[0].UID != 1001 {
+				t.Errorf("%d are left", len(left))
+			}
+		})
+	}
 }
