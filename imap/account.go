@@ -19,8 +19,8 @@ type Options struct {
 	// Password is asked for before each login, also when a lost connection is
 	// replaced.
 	Password func(context.Context) (string, error)
-	// Connections is how many connections may be open at once, at least 1.
-	// One is used at present.
+	// Connections is how many connections a Watch may have open at once, at
+	// least 1. An Account uses one.
 	Connections int
 	// Shared brings the mailboxes of other users and shared ones into scope
 	// (RFC 2342); otherwise they are not even listed.
@@ -32,6 +32,9 @@ type Options struct {
 	// Meter, if not nil, limits how many bytes a second pass over the
 	// connections of all that share it.
 	Meter *wire.Meter
+	// Pool, if not nil, keeps the connection when the Account is closed, and
+	// gives it to the next one that is opened.
+	Pool *Pool
 	// Clock tells how long a connection was idle; nil is the system's.
 	Clock plan.Clock
 	// Spool is the directory for temporary files of large messages; "" is the
@@ -75,8 +78,9 @@ type Account struct {
 	boxes    map[mail.BoxID]mail.MailboxName
 	views    map[string]*view // by the server's name
 	refused  []Refused
-	// uncompressed tells why the last login asked for compression in vain.
+	// uncompressed tells why compression was asked for in vain, the last time.
 	uncompressed string
+	surveying    bool // see first
 
 	expected []plan.Expected // see ExpectScans
 	resolving
@@ -127,7 +131,7 @@ type view struct {
 	empty mark
 }
 
-// Open connects and logs in. Its errors are mail.Faults of the account.
+// Open connects and logs in, unless the Pool has a connection. Its errors are mail.Faults of the account.
 func Open(ctx context.Context, opt Options) (*Account, error) {
 	if opt.Clock == nil {
 		opt.Clock = time.Now
@@ -139,12 +143,21 @@ func Open(ctx context.Context, opt Options) (*Account, error) {
 	return a, nil
 }
 
-// Close ends the connection. It does not wait for the network.
+// Close ends the connection, or has the Pool keep it. It does not wait for the
+// network.
 func (a *Account) Close() error {
-	if a.session != nil {
+	s := a.session
+	if s == nil {
+		return nil
+	}
+	cost := s.cost()
+	if a.heed(s); a.unwelcome != nil || !a.opt.Pool.park(s) {
 		// LOGOUT would be polite, and would have to be waited for.
 		a.drop()
+		return nil
 	}
+	a.session = nil
+	a.stats.add(cost)
 	return nil
 }
 
@@ -172,7 +185,7 @@ func (a *Account) Stats() Stats {
 		sum.Commands[name] += n
 	}
 	if a.session != nil {
-		sum.add(a.session.wire.Stats())
+		sum.add(a.session.cost())
 	}
 	return sum
 }
@@ -197,7 +210,23 @@ func (a *Account) drop() {
 	a.session = nil
 	a.forget() // what was looked at over this connection
 	s.close()
-	a.stats.add(s.wire.Stats())
+	a.stats.add(s.cost())
+}
+
+// cost is what a session cost this Account.
+func (s *session) cost() wire.Stats {
+	c := s.wire.Stats()
+	c.Read -= s.base.Read
+	c.Written -= s.base.Written
+	c.PlainRead -= s.base.PlainRead
+	c.PlainWritten -= s.base.PlainWritten
+	c.RoundTrips -= s.base.RoundTrips
+	for name, n := range s.base.Commands {
+		if c.Commands[name] -= n; c.Commands[name] == 0 {
+			delete(c.Commands, name)
+		}
+	}
+	return c
 }
 
 // connected gives the session, and makes one if there is none.
@@ -219,6 +248,10 @@ func (a *Account) connected(ctx context.Context) (*session, error) {
 		return nil, accountFault(mail.ClassNetwork,
 			fmt.Errorf("%d connections with %s were lost", a.losses, a.opt.Endpoint.Host), "try again later")
 	}
+	if s := a.unpark(); s != nil {
+		a.session, s.used, a.uncompressed = s, a.opt.Clock(), s.uncompressed
+		return s, nil
+	}
 	s, err := a.login(ctx)
 	if err != nil {
 		a.losses++
@@ -227,13 +260,16 @@ func (a *Account) connected(ctx context.Context) (*session, error) {
 		}
 		return nil, err
 	}
-	a.session, s.used = s, a.opt.Clock()
+	a.session, s.used, a.uncompressed = s, a.opt.Clock(), s.uncompressed
 	a.stats.Connections++
 	return s, nil
 }
 
 // alive tells whether a connection that was idle is of use still.
 func (a *Account) alive(ctx context.Context, s *session) bool {
+	if s.parked != nil {
+		return a.awaken(ctx, s)
+	}
 	if len(s.errands) > 0 {
 		return true // the answers that come, or do not, will tell
 	}
@@ -278,7 +314,10 @@ func (a *Account) borrow(ctx context.Context, fl errand, f func(*session) error)
 		return context.Cause(ctx)
 	}
 	a.heed(s)
-	if err != nil && isLoss(err) && a.session == s {
+	switch {
+	case err == nil || !isLoss(err):
+		s.answered()
+	case a.session == s:
 		err = a.lost(s, err)
 	}
 	return a.heeded(err)
@@ -291,7 +330,9 @@ func (a *Account) lost(s *session, err error) error {
 		return err
 	}
 	why := s.explainLoss(a.opt.Endpoint.Host, err)
-	a.losses++
+	if s.parked == nil {
+		a.losses++
+	}
 	a.heed(s)
 	a.drop()
 	return a.heeded(&lossError{why})

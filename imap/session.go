@@ -27,6 +27,12 @@ type session struct {
 	named bool
 	at    *selection // the selected mailbox, nil if none
 	used  time.Time  // when it was last used
+	// base is what it had cost before this Account had it.
+	base wire.Stats
+	// parked: it was kept by a Pool, and has not proved yet that it is alive.
+	parked *parking
+	// uncompressed tells why compression was asked for in vain.
+	uncompressed string
 	// inbox is where the bodies come that were asked for.
 	inbox *inbox
 	// errands are what was sent before it was asked for, in this order.
@@ -125,17 +131,16 @@ func (a *Account) greet(s *session) error {
 
 // compress begins compression, if that is wanted and the server has it.
 func (a *Account) compress(s *session) error {
-	a.uncompressed = ""
 	switch {
 	case !a.opt.Compress:
 		return nil
 	case !s.has("COMPRESS=DEFLATE"):
-		a.uncompressed = "the server does not offer COMPRESS=DEFLATE"
+		s.uncompressed = "the server does not offer COMPRESS=DEFLATE"
 		return nil
 	}
 	refused, err := s.wire.Compress()
 	if refused != "" {
-		a.uncompressed = fmt.Sprintf("the server declines COMPRESS=DEFLATE: %s", refused)
+		s.uncompressed = fmt.Sprintf("the server declines COMPRESS=DEFLATE: %s", refused)
 	}
 	return err
 }
@@ -220,6 +225,7 @@ func (s *session) kill() {
 
 // close ends the connection without waiting for the network.
 func (s *session) close() {
+	s.parked.stop()
 	s.inbox.close()
 	s.link.close()
 	s.inbox.empty()
@@ -230,10 +236,10 @@ const maxCopied = 1 << 20
 
 // An ear picks from the lines of a connection what the library does not tell.
 type ear struct {
-	trace func(dir, line string)
 	pleas hearing
 
 	mu       sync.Mutex
+	trace    func(dir, line string)
 	readOnly bool
 	perm     []string
 	permTold bool
@@ -260,10 +266,20 @@ func (e *ear) takeCopied() []copied {
 	return c
 }
 
+// follow makes trace hear all lines from now on, nil for nobody.
+func (e *ear) follow(trace func(dir, line string)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.trace = trace
+}
+
 // hear is wire.Options.Trace.
 func (e *ear) hear(dir, line string) {
-	if e.trace != nil {
-		e.trace(dir, line)
+	e.mu.Lock()
+	trace := e.trace
+	e.mu.Unlock()
+	if trace != nil {
+		trace(dir, line)
 	}
 	if dir != "S" {
 		return

@@ -33,7 +33,7 @@ func (a *Account) Survey(ctx context.Context, since map[mail.MailboxName]plan.Si
 		since = map[mail.MailboxName]plan.Since{}
 	}
 	var listed []listing
-	err := a.retry(ctx, func(s *session) error {
+	err := a.first(ctx, func(s *session) error {
 		var err error
 		listed, err = a.list(s, since)
 		return err

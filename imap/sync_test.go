@@ -36,6 +36,7 @@ type world struct {
 	// patience is how long a silent server is waited for.
 	patience time.Duration
 	compress bool
+	pool     *imap.Pool
 	// dialer makes the connections; nil is the ordinary one.
 	dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 }
@@ -80,7 +81,7 @@ func (w *world) runCtx(t *testing.T, ctx context.Context, change func(*engine.Op
 	defer script.Wait() // else the next run may meet what this one has asked for
 	remote, err := imap.Open(ctx, imap.Options{
 		Endpoint: imap.Endpoint{Host: host, Port: port, TLS: imap.TLSNone, Dialer: w.dialer}, Username: "ann", Trace: w.trace,
-		Password: func(context.Context) (string, error) { return "secret", nil }, IdleTimeout: w.patience, Compress: w.compress,
+		Password: func(context.Context) (string, error) { return "secret", nil }, IdleTimeout: w.patience, Compress: w.compress, Pool: w.pool,
 	})
 	if err != nil {
 		return &engine.Report{Faults: []error{err}}, err

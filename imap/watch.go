@@ -84,6 +84,7 @@ type listener struct {
 func (w *watch) open(ctx context.Context) (*listener, error) {
 	l := &listener{}
 	opt := w.opt
+	opt.Pool = nil // these listen as long as they live
 	opt.Trace = func(dir, line string) {
 		if w.opt.Trace != nil {
 			w.opt.Trace(dir, line)

@@ -101,6 +101,7 @@ type syncOptions struct {
 	chatty         bool          // tell of what works as it is, too
 	echo           *maildir.Echo // told of what is done to the Maildir; nil for nobody
 	meter          *wire.Meter   // of the connections; nil for one of their own
+	pool           *imap.Pool    // keeps the connection for the next run; nil for none
 }
 
 // An opened account is ready for one run.
@@ -157,6 +158,7 @@ func (o *opened) openSides(ctx context.Context, acc *config.Account, s syncOptio
 	}
 	o.local, o.closers = local, append(o.closers, local)
 	server := imapOptions(acc)
+	server.Pool = s.pool
 	if server.Meter = s.meter; s.meter == nil {
 		server.Meter = wire.NewMeter(acc.LimitRate)
 	}

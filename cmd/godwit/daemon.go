@@ -71,6 +71,7 @@ type duty struct {
 	worker *worker.Worker
 	echo   *maildir.Echo
 	meter  *wire.Meter // of all connections with the server
+	pool   *imap.Pool  // keeps the connection between runs
 	log    *slog.Logger
 	left   leftover
 	over   chan struct{} // closed when the worker has ended
@@ -116,6 +117,7 @@ func (s *served) become(acc *config.Account) {
 func (d *daemon) keep(ctx context.Context, name string, s *served) {
 	for duty := d.begin(ctx, name, s); duty != nil; duty = d.begin(ctx, name, s) {
 		duty.worker.Run(ctx)
+		duty.pool.Close()
 		s.mu.Lock()
 		s.duty, s.ready = nil, make(chan struct{})
 		s.mu.Unlock()
@@ -169,7 +171,10 @@ func (d *daemon) duties() []*duty {
 
 // newDuty makes the worker of an account.
 func (d *daemon) newDuty(acc *config.Account) *duty {
-	t := &duty{acc: acc, echo: maildir.NewEcho(), meter: wire.NewMeter(acc.LimitRate), log: d.log.With("account", acc.Name), over: make(chan struct{})}
+	t := &duty{
+		acc: acc, echo: maildir.NewEcho(), meter: wire.NewMeter(acc.LimitRate), pool: imap.NewPool(),
+		log: d.log.With("account", acc.Name), over: make(chan struct{}),
+	}
 	last := before(acc)
 	t.left.take(last.Held, last.HeldBoxes, last.Pending)
 	opt := worker.Options{
@@ -179,9 +184,7 @@ func (d *daemon) newDuty(acc *config.Account) *duty {
 		},
 		Watches: []worker.Watch{
 			{Name: "server", Why: worker.ByRemote, Run: func(ctx context.Context, w worker.Watching) error {
-				options := imapOptions(acc)
-				options.Meter = t.meter
-				return imap.Watch(ctx, options, acc.Idle, w.Up, func(imap.News) { w.Changed() })
+				return t.watchServer(ctx, w)
 			}},
 			{Name: "maildir", Why: worker.ByLocal, Run: func(ctx context.Context, w worker.Watching) error {
 				options := maildirOptions(acc)
@@ -194,6 +197,24 @@ func (d *daemon) newDuty(acc *config.Account) *duty {
 	opt.Schedule, _ = worker.ParseSchedule(acc.Schedule) // the configuration was checked
 	t.worker = worker.New(opt)
 	return t
+}
+
+// noWatch is what is to be known of an account whose only connection is for runs.
+const noWatch = "connections = 1 leaves none to watch the server with: what changes there is seen by schedule"
+
+// watchServer watches the server with the connections that runs leave. When
+// the watch ends, because of the network or since the machine slept, the
+// connection that waits for the next run is not trusted any more either.
+func (t *duty) watchServer(ctx context.Context, w worker.Watching) error {
+	defer t.pool.Drop()
+	if t.acc.Connections == 1 {
+		w.Up(noWatch)
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+	options := imapOptions(t.acc)
+	options.Meter, options.Connections = t.meter, t.acc.Connections-1
+	return imap.Watch(ctx, options, t.acc.Idle, w.Up, func(imap.News) { w.Changed() })
 }
 
 // told logs what becomes of an account and its watches, when it changes.
@@ -232,7 +253,7 @@ func (d *daemon) told(log *slog.Logger) func(worker.Status) {
 // be nil.
 func (d *daemon) run(ctx context.Context, t *duty, s syncOptions, why worker.Trigger, observe engine.Observer) ran {
 	log := t.log
-	s.echo, s.meter = t.echo, t.meter
+	s.echo, s.meter, s.pool = t.echo, t.meter, t.pool
 	r := runAccount(ctx, t.acc, s, d.app.now, func(e engine.Event) {
 		if observe != nil {
 			observe(e)

@@ -163,6 +163,16 @@ func (c *Conn) Send(later bool, calls ...*Call) error {
 	return c.flushAll()
 }
 
+// Answered tells whether the answer to a call that was sent has come.
+func (call *Call) Answered() bool {
+	select {
+	case <-call.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // Wait waits for the answer to a call that was sent. Its error is a Refused, or
 // tells why the connection ended.
 func (c *Conn) Wait(call *Call) (*Answer, error) {

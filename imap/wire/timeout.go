@@ -25,6 +25,20 @@ func (c *Conn) awaiting() bool {
 	return false
 }
 
+// AtRest tells whether nothing is under way: the server owes nothing and has
+// not said BYE, nothing waits to be sent, and the connection is usable. Then
+// selected tells whether a mailbox is selected.
+func (c *Conn) AtRest() (quiet, selected bool) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if len(c.line) > 0 || len(c.outgoing) > 0 || c.corked {
+		return false, false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err == nil && c.bye == "" && c.greeted && len(c.pending) == 0 && c.sending == nil, c.open
+}
+
 // progress begins the time in which the next byte must come anew, or lifts
 // the limit where nothing is due. The caller holds c.mu.
 func (c *Conn) progress() {
