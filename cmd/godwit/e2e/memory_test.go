@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -16,6 +17,8 @@ import (
 
 	imap "github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
+
+	"github.com/godwit-mail/godwit/imap/imaptest"
 )
 
 // runMeasured runs a command and tells the most memory, in MB, that it held
@@ -81,7 +84,7 @@ func large(subject string, n int) (text string, digest [sha256.Size]byte) {
 func TestLargeMessages(t *testing.T) {
 	const size = 100 << 20
 	// The race detector keeps several bytes for each that is in use.
-	limit := 64
+	limit := 48
 	if raceEnabled {
 		limit = 256
 	}
@@ -114,6 +117,51 @@ func TestLargeMessages(t *testing.T) {
 		need(t, r.code == 0 && peak < limit, "deleting held %d MB of memory: %v", peak, r)
 		need(t, strings.Contains(a.changes(), "Large messages=1 "), "it is still there: %v", a.changes())
 	})
+}
+
+// TestManyMessages pulls messages of which there are many, and looks at all of
+// them again. Memory may grow with their number, by little: what is known of
+// each, and the garbage that gathers beside it.
+func TestManyMessages(t *testing.T) {
+	const few, many = 2000, 10_000
+	pulled, listed, limit := 900, 500, 48 // bytes a message, bytes a message, MB
+	if raceEnabled {
+		pulled, listed, limit = 20*pulled, 20*listed, 10*limit
+	}
+	server := imaptest.Dovecot(t)
+	var pull, list [2]int // MB
+	for i, n := range []int{few, many} {
+		a := newAccount(t, server, fmt.Sprintf("of%d", n))
+		letters := make([]parcel, n)
+		for k := range letters {
+			letters[k] = parcel{box: "INBOX", body: strings.ReplaceAll(letter(k), "\n", "\r\n"), date: date(k)}
+		}
+		a.post(letters)
+		r, peak := a.runMeasured("sync")
+		need(t, r.code == 0 && peak > 0, "%v", r)
+		pull[i] = peak
+		a.touch("INBOX") // all of it is listed
+		r, peak = a.runMeasured("sync")
+		need(t, r.code == 0 && peak > 0, "%v", r)
+		list[i] = peak
+	}
+	t.Logf("MB with %d and with %d messages: pulling %v, listing %v", few, many, pull, list)
+	// A run is measured in whole MB, and collects garbage when it likes.
+	const slack = 8
+	need(t, pull[1] < limit && pull[1]-pull[0] <= slack+pulled*(many-few)>>20, "pulling %d messages held %d MB of memory, %d of them %d MB", many, pull[1], few, pull[0])
+	need(t, list[1] < limit && list[1]-list[0] <= slack+listed*(many-few)>>20, "listing %d messages held %d MB of memory, %d of them %d MB", many, list[1], few, list[0])
+}
+
+// touch changes the directory of a mailbox, and nothing in it.
+func (a *account) touch(box string) {
+	a.t.Helper()
+	path := filepath.Join(a.root, box, "cur", ".touched")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		a.t.Fatal(err)
+	}
+	if err := os.Remove(path); err != nil {
+		a.t.Fatal(err)
+	}
 }
 
 // digestThere reads the message with this subject from the server, without
