@@ -305,6 +305,17 @@ func (s *Server) Client(user string) *imapclient.Client {
 	return c
 }
 
+// Takes tells whether the server lets user in with a password.
+func (s *Server) Takes(user, password string) bool {
+	s.t.Helper()
+	c, err := imapclient.DialInsecure(s.Addr(), nil)
+	if err != nil {
+		return false // it is just being started
+	}
+	defer c.Close()
+	return c.Login(user, password).Wait() == nil
+}
+
 // Home is the home directory of a user on the server.
 func (s *Server) Home(user string) string { return filepath.Join(s.Dir, "home", user) }
 
