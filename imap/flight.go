@@ -63,6 +63,8 @@ func (a *Account) wish(s *session, name string, since plan.Since) wish {
 	}
 	w.was = was
 	switch {
+	case since.Compare:
+		w.sure = true
 	case was.modseq == 0 || was.next == 1 || !s.has(goimap.CapCondStore):
 	case s.quick():
 		w.extent = resynced

@@ -298,7 +298,8 @@ func (l *look) mend() (bool, error) {
 func (l *look) yield(yield func(plan.Seen) error) error {
 	for i := range l.rows.list {
 		r := &l.rows.list[i]
-		if err := yield(plan.Seen{Ref: refOf(r.uid), Item: l.rows.item(r)}); err != nil {
+		bare := r.have&haveEverything != haveEverything
+		if err := yield(plan.Seen{Ref: refOf(r.uid), Item: l.rows.item(r), Bare: bare}); err != nil {
 			return err
 		}
 	}

@@ -239,3 +239,27 @@ func TestDeletionsShareRoundTrips(t *testing.T) {
 		})
 	}
 }
+
+// TestAFullComparisonCostsFlagsAlone: dates and sizes of what is known are not
+// asked for again.
+func TestAFullComparisonCostsFlagsAlone(t *testing.T) {
+	for _, name := range []string{"full", "without CONDSTORE"} {
+		t.Run(name, func(t *testing.T) {
+			b := budgets[name]
+			p := newPurse(t, b.options...)
+			c := p.server.Client("ann")
+			for i := range 220 {
+				p.deliver(c, message(i))
+			}
+			p.run()
+			p.run()
+			p.now = p.now.AddDate(0, 0, 8)
+			s := p.run()
+			p.costs(b, "full comparison", s, extra{"EXAMINE 1, UID FETCH 2", 1, 9000, 0})
+			if !slices.Contains(s.commands, "UID FETCH 1:220 (FLAGS)") {
+				t.Errorf("sent %q", s.commands)
+			}
+			p.costs(b, "nothing changed", p.run(), b.same)
+		})
+	}
+}

@@ -21,6 +21,8 @@ type differ struct {
 	unknown  map[mail.Ref]bool // see run.unknown
 	expected int               // messages there must be now, by what was seen
 	hidden   bool              // something was left out because of unknown
+	compare  bool              // see plan.Since
+	strange  bool              // it showed a message that only the cursor knows
 	changes  []plan.Change
 	suspects []suspect
 }
@@ -32,12 +34,12 @@ const earlyMost = 2000
 // diff scans a mailbox and compares what is there with the index.
 func (r *run) diff(ctx context.Context, s plan.Side, box mail.BoxID, since plan.Since) (*differ, plan.Scanned, error) {
 	key := plan.SideBox{Side: s, Box: box}
-	d := &differ{run: r, side: s, box: box, about: since.Known, unknown: r.unknown[key]}
+	d := &differ{run: r, side: s, box: box, about: since.Known, unknown: r.unknown[key], compare: since.Compare}
 	d.changes = make([]plan.Change, 0, r.newIn(s, box, since))
 	switch {
 	case r.reset[key] || box <= 0:
 		d.known = newKnownSet(0) // nothing that means anything
-	case since.Cursor == "":
+	case since.Cursor == "" || since.Compare:
 		if err := d.load(ctx); err != nil {
 			return nil, plan.Scanned{}, err
 		}
@@ -137,6 +139,7 @@ func (d *differ) seen(ctx context.Context, m plan.Seen) error {
 		return nil // it may be what an intent is about: the next run asks again
 	case !ok:
 		d.expected++
+		d.strange = d.strange || d.compare && m.Bare
 		d.changes = append(d.changes, plan.Change{Side: d.side, Kind: plan.KindNew, At: at, Item: m.Item})
 		return nil
 	}

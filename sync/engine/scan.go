@@ -91,10 +91,11 @@ func (r *run) toScan(s plan.Side, out *sideScan) (todo []plan.Expected, records 
 			continue
 		}
 		since := plan.Since{Cursor: h.Cursor, Epoch: h.Epoch, Known: h.Known}
-		if r.adopt || r.reset[plan.SideBox{Side: s, Box: rec.ID}] || fullDue(*h, r.Clock()) {
+		if r.adopt || r.reset[plan.SideBox{Side: s, Box: rec.ID}] {
 			since.Cursor = ""
 		}
-		if r.survey[s][h.Name].State == plan.Same && since.Cursor != "" {
+		since.Compare = since.Cursor != "" && fullDue(*h, r.Clock())
+		if r.survey[s][h.Name].State == plan.Same && since.Cursor != "" && !since.Compare {
 			out.view[rec.ID] = plan.Complete
 			continue
 		}
@@ -110,7 +111,11 @@ func (r *run) scanBox(ctx context.Context, s plan.Side, rec *plan.BoxRecord, sin
 	if err == nil && !d.addsUp(sc) {
 		// Messages came and went since the cursor, by our own hand among others:
 		// the delta cannot tell which. Compare everything.
-		since.Cursor = ""
+		since.Compare = true
+		d, sc, err = r.diff(ctx, s, rec.ID, since)
+	}
+	if err == nil && d.strange {
+		since.Cursor, since.Compare = "", false
 		d, sc, err = r.diff(ctx, s, rec.ID, since)
 	}
 	if err != nil {

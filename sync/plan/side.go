@@ -88,6 +88,10 @@ type Since struct {
 	Epoch  string // the epoch the index knows, "" if none
 	// Known is the number of messages that the index has bound here in that epoch.
 	Known int
+	// Compare asks for everything, whatever the cursor says to be unchanged. The
+	// cursor tells no more than which messages were there: of those, while the
+	// epoch is the same, the flags will do (see Seen.Bare).
+	Compare bool
 }
 
 // Expected is a scan that is about to be asked for; see engine.Expecter.
@@ -105,6 +109,9 @@ type Seen struct {
 	Gone bool
 	// NoFlags: Item.Flags was not asked for and is unchanged since the cursor.
 	NoFlags bool
+	// Bare: of Item nothing but Flags was asked for, since the cursor knows the
+	// message.
+	Bare bool
 }
 
 // Scanned is how a scan ended.

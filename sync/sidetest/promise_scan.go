@@ -97,6 +97,49 @@ var scanPromises = []promise{
 			b.full(pos, 2)
 		}
 	}},
+	{"a comparison shows everything, and all of what is new", func(b *bench) {
+		letters := []letter{plain(1), flagged(plain(2), mail.Seen), plain(3)}
+		refs := b.put(mail.Inbox, letters...)
+		b.age()
+		b.reopen()
+		first, pos := b.everything(mail.Inbox)
+		b.reflag(mail.Inbox, refs[0], mail.NewFlagSet(mail.Flagged))
+		b.expunge(mail.Inbox, refs[2])
+		b.deliver(mail.Inbox, flagged(plain(9), mail.Seen))
+		b.reopen()
+		pos.Compare = true
+		b.full(pos, 3)
+		seen, end := b.scan(mail.Inbox, pos)
+		all, _ := b.everything(mail.Inbox)
+		for ref, want := range all {
+			got, item := seen[ref], want.Item
+			if got.Bare {
+				if _, known := first[ref]; !known {
+					b.Errorf("of %s, which is new, no more than the flags are told", ref)
+				}
+				item = mail.Item{Flags: item.Flags}
+			}
+			if !got.Item.Flags.Equal(item.Flags) || !got.Item.Date.Equal(item.Date) || got.Item.Ident != item.Ident {
+				b.Errorf("%s is %+v, want %+v", ref, got.Item, item)
+			}
+		}
+		// Nothing has changed since, and everything is shown.
+		b.reopen()
+		b.full(plan.Since{Cursor: end.Cursor, Epoch: end.Epoch, Known: 3, Compare: true}, 3)
+	}},
+	{"a comparison under another epoch tells all of everything", func(b *bench) {
+		b.put(mail.Inbox, plain(1), plain(2))
+		b.reopen()
+		_, pos := b.everything(mail.Inbox)
+		pos.Epoch, pos.Compare = "another", true
+		b.full(pos, 2)
+		seen, _ := b.scan(mail.Inbox, pos)
+		for ref, s := range seen {
+			if s.Bare || s.Item.Date.IsZero() {
+				b.Errorf("%s: %+v", ref, s)
+			}
+		}
+	}},
 	{"a scan of an empty mailbox is full and empty", func(b *bench) {
 		if seen, _ := b.everything(mail.Inbox); len(seen) != 0 {
 			b.Errorf("%d messages", len(seen))

@@ -75,9 +75,12 @@ func (s *session) scan(id mail.BoxID, since plan.Since) ([]plan.Seen, plan.Scann
 		Next: m.next(b), Count: len(b.msgs), Rights: b.rights,
 	}
 	var seen []plan.Seen
-	if p, ok := m.position(b, since); ok {
+	switch p, ok := m.position(b, since); {
+	case ok && since.Compare:
+		seen, end.Full = m.compared(b, p), true
+	case ok:
 		seen, end.Full = m.since(b, p)
-	} else {
+	default:
 		seen, end.Full = m.everything(b), true
 	}
 	if m.restless > 0 && len(seen) > 0 {
@@ -91,6 +94,17 @@ func (m *Memory) everything(b *box) []plan.Seen {
 	seen := make([]plan.Seen, 0, len(b.msgs))
 	for _, msg := range b.msgs {
 		seen = append(seen, plan.Seen{Ref: msg.ref, Item: m.item(msg)})
+	}
+	return seen
+}
+
+// compared gives everything, and of what p knows no more than the flags.
+func (m *Memory) compared(b *box, p position) []plan.Seen {
+	seen := m.everything(b)
+	for i, msg := range b.msgs {
+		if msg.uid < p.next {
+			seen[i].Item, seen[i].Bare = mail.Item{Flags: msg.flags}, true
+		}
 	}
 	return seen
 }
