@@ -18,7 +18,7 @@ import (
 
 // hookRest is what hooks have left when godwit is told to end: with their
 // half second of mercy less than the 5 s in which a daemon ends.
-const hookRest = 3500 * time.Millisecond
+const hookRest = 3 * time.Second
 
 // arrivals watches a run for messages that come into the Maildir.
 func arrivals(news *hook.NewMail, observe engine.Observer) engine.Observer {

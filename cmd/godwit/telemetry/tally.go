@@ -132,6 +132,7 @@ func (t *Tally) Write(w io.Writer, all []Standing) {
 	}
 	now.WritePrometheus(w)
 	metrics.WriteProcessMetrics(w)
+	metrics.WriteFDMetrics(w)
 }
 
 func number(yes bool) float64 {
