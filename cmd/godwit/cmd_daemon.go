@@ -116,6 +116,10 @@ func (a *app) askDaemon(ctx context.Context, conf *config.Config, command string
 	}
 	call := control.Call{Version: versionText(), Config: file, Command: command, Args: text}
 	code, err := control.Do(ctx, socketPath(conf, a.env), call, decoded(each))
+	if errors.Is(err, control.ErrNoDaemon) {
+		// One that the system runs has no runtime directory of the user's.
+		code, err = control.Do(ctx, stateSocket(conf), call, decoded(each))
+	}
 	switch {
 	case errors.Is(err, control.ErrNoDaemon):
 		return 0, false, nil

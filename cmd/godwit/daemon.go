@@ -402,5 +402,8 @@ func socketPath(conf *config.Config, env config.Env) string {
 	if dir := env("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, fmt.Sprintf("godwit-%08x.sock", checksum(conf.StateDir)))
 	}
-	return filepath.Join(conf.StateDir, "daemon.sock")
+	return stateSocket(conf)
 }
+
+// stateSocket is where it listens without a runtime directory.
+func stateSocket(conf *config.Config) string { return filepath.Join(conf.StateDir, "daemon.sock") }

@@ -114,7 +114,7 @@ func TestCallerDies(t *testing.T) {
 // The end of the daemon waits neither for callers that say nothing nor for
 // those that do not read.
 func TestEndWaitsForNobody(t *testing.T) {
-	stuck := make(chan struct{})
+	stuck := make(chan struct{}, 1) // may be told before somebody waits
 	s, err := Listen(filepath.Join(t.TempDir(), "sock"), func(ctx context.Context, _ Call, send func(any)) (int, error) {
 		for full := strings.Repeat("x", 1<<20); ctx.Err() == nil; {
 			select {

@@ -103,7 +103,7 @@ func takeSocket(path string) (*net.UnixListener, error) {
 }
 
 // Close gives the socket back, of a server that is not to serve.
-func (s *Server) Close() error { return s.listener.Close() }
+func (s *Server) Close() error { return errors.Join(s.listener.Close(), s.lock.Close()) }
 
 // Serve hears calls until ctx ends, and then waits for those under way, which
 // are told to end. The socket is gone when it returns.

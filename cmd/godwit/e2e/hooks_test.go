@@ -146,7 +146,7 @@ func TestDaemonTellsOfErrorsOnce(t *testing.T) {
 func TestSyncRunsHooks(t *testing.T) {
 	a := newAccount(t, imaptest.Dovecot(t), "me")
 	hooks := a.writing("on_new_mail") + a.writing("on_error")
-	a.inStep(hooks + "on_change = \"echo broken; exit 1\"\n").write("INBOX", 120)
+	a.inStep(hooks+"on_change = \"echo broken; exit 1\"\n").write("INBOX", 120)
 	a.exits(0, "sync", "--dry-run")
 	need(t, a.told("on_new_mail") == nil, "a dry run was told of")
 	r := a.exits(0, "sync")
