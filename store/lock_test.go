@@ -65,6 +65,7 @@ func TestLastRun(t *testing.T) {
 		Began: time.Unix(1_763_640_000, 5).UTC(), Ended: time.Unix(1_763_640_009, 0).UTC(), Exit: 3, Mailboxes: 4, Messages: 5,
 		Copied: [2]int{1, 2}, CopiedBytes: [2]int64{1 << 40, 3}, Flagged: [2]int{5, 6}, Moved: [2]int{7, 8}, Deleted: [2]int{9, 10}, Adopted: 11,
 		Held: 12, HeldBoxes: 13, Pending: 14, Declined: 15, Errors: []string{"a \"b\""}, Hints: []string{"look"}, Next: time.Unix(1_763_641_000, 0).UTC(),
+		LastOK: time.Unix(1_763_630_000, 7).UTC(), FailingSince: time.Unix(1_763_635_000, 0).UTC(), Failures: 16, FailedBy: []string{"network"},
 	}
 	if v := reflect.ValueOf(full); true {
 		for i := range v.NumField() {
