@@ -95,6 +95,22 @@ func TestDaemonRunsHooks(t *testing.T) {
 	d.stop()
 }
 
+// The recipe of the documentation, with the real notmuch.
+func TestDaemonTellsNotmuch(t *testing.T) {
+	a := newAccount(t, imaptest.Dovecot(t), "me")
+	h := a.inStep("on_new_mail = \"notmuch new --quiet\"\n")
+	a.notmuch("new")
+	before := strings.TrimSpace(a.notmuch("count", "*"))
+	d := a.daemon("NOTMUCH_CONFIG="+filepath.Join(a.dir, "notmuch-config"), "HOME="+a.dir)
+	d.watches()
+	h.write("INBOX", 1)
+	d.hooked("on_new_mail", "a hook ran")
+	after := strings.TrimSpace(a.notmuch("count", "*"))
+	need(t, before == "200" && after == "201", "notmuch knew %s messages, and now %s", before, after)
+	d.stop()
+	a.quiet()
+}
+
 // A hook that hangs is ended, one that fails is logged, and neither holds up
 // the account or makes it fail.
 func TestDaemonOutlivesHooks(t *testing.T) {
