@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,9 +63,9 @@ func TestWatchThatFlaps(t *testing.T) {
 
 // A server that can be watched again can be used again: the pause is over.
 func TestWatchThatComesUpEndsThePause(t *testing.T) {
-	down := true
+	var up atomic.Bool
 	perform(t, watches(func(ctx context.Context, w Watching) error {
-		if down {
+		if !up.Load() {
 			return errDown
 		}
 		w.Up("")
@@ -72,13 +73,13 @@ func TestWatchThatComesUpEndsThePause(t *testing.T) {
 		return ctx.Err()
 	}), func(s *stage) {
 		s.runsDo(func(context.Context, int, Trigger) Result {
-			if down {
+			if !up.Load() {
 				return Result{Err: errDown}
 			}
 			return Result{}
 		})
 		s.after(time.Hour + time.Minute)
-		down = false
+		up.Store(true)
 		s.after(5*time.Minute + 10*time.Second)
 		st := s.Status()
 		if st.State != Idle || !st.Watches[0].Up || st.LastOK.Sub(st.Watches[0].Since).Abs() > time.Second {
