@@ -72,11 +72,11 @@ func (a *Account) enterToDelete(s *session, wire string, g *group) (at *selectio
 	return at, there, nil
 }
 
-// prove checks that the messages of a group are those that are meant, by
-// what was told of those that are there. A server
-// must give no UID twice (RFC 3501, section 2.3.1.1); one that does would have
-// another message deleted. Light fields are compared first; where they differ,
-// which they may if the server rewrote them, the bytes count.
+// prove checks that the messages of a group are those that are meant, by what
+// was told of those that are there. A server must give no UID twice (RFC 3501,
+// section 2.3.1.1); one that does would have another message deleted. Light
+// fields are compared first; where they differ, which they may if the server
+// rewrote them, the bytes count.
 func (a *Account) prove(s *session, wire string, g *group, there *table) error {
 	doubtful := map[uint32]bool{}
 	for i, uid := range g.uids {
