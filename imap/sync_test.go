@@ -78,7 +78,9 @@ func (w *world) runCtx(t *testing.T, ctx context.Context, change func(*engine.Op
 	w.local.Clock = clock
 	script := w.server.Script()
 	host, port := script.Listen(t)
-	defer script.Wait() // else the next run may meet what this one has asked for
+	if w.pool == nil { // one that is kept stays open, and idle
+		defer script.Wait() // else the next run may meet what this one has asked for
+	}
 	remote, err := imap.Open(ctx, imap.Options{
 		Endpoint: imap.Endpoint{Host: host, Port: port, TLS: imap.TLSNone, Dialer: w.dialer}, Username: "ann", Trace: w.trace,
 		Password: func(context.Context) (string, error) { return "secret", nil }, IdleTimeout: w.patience, Compress: w.compress, Pool: w.pool,
