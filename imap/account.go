@@ -335,7 +335,10 @@ func (a *Account) lost(s *session, err error) error {
 	}
 	a.heed(s)
 	a.drop()
-	return a.heeded(&lossError{why})
+	if a.unwelcome != nil {
+		return a.unwelcome
+	}
+	return &lossError{why}
 }
 
 // retry is use for what can be repeated: a connection that is lost is

@@ -48,7 +48,8 @@ func uncalled(err error) error {
 	return err
 }
 
-// explainLoss is the Fault for a connection that ended with err.
+// explainLoss is the Fault for a connection that ended with err: of the
+// account if the server wants it to come back later, else of the mailbox.
 func (s *session) explainLoss(host string, err error) error {
 	if why := s.wire.Err(); why != nil {
 		err = why
@@ -57,8 +58,10 @@ func (s *session) explainLoss(host string, err error) error {
 	if isTimeout(err) {
 		hint = "the server stopped answering; try again later"
 	}
+	if f := s.ear.pleas.heard(host); f != nil {
+		return f
+	}
 	if bye := s.wire.Bye(); bye != "" {
-		// One that asks for less is heard by the Account; see Account.heed.
 		return mail.NewFault(mail.GradeMailbox, mail.ClassServer, fmt.Errorf("connection with %s: %w", host, &byeError{printable(bye)}), hint)
 	}
 	return mail.NewFault(mail.GradeMailbox, mail.ClassNetwork, fmt.Errorf("connection with %s: %w", host, err), hint)

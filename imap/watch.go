@@ -202,7 +202,7 @@ func (w *watch) within(ctx context.Context, s *session, do func() error) error {
 	}
 	var refused *wire.Refused
 	if err == nil || ctx.Err() != nil || errors.As(err, &refused) || !isLoss(err) {
-		return err
+		return refusal(mail.GradeMailbox, err)
 	}
 	return s.explainLoss(w.opt.Endpoint.Host, err)
 }

@@ -197,6 +197,30 @@ func TestWatchWhoseServerStops(t *testing.T) {
 	}
 }
 
+// A server that wants to be left alone says for how long, also to who only
+// listens.
+func TestWatchThatIsNotWanted(t *testing.T) {
+	const asks = "Suggested Backoff Time: 90000 milliseconds\r\n"
+	for name, answers := range map[string]map[string]string{
+		"NOTIFY, BYE":         {"NOTIFY": "{tag} OK done\r\n* BYE " + asks + imaptest.Drop},
+		"NOTIFY, NO to NOOP":  {"NOTIFY": "{tag} OK done\r\n", "NOOP": "{tag} NO " + asks},
+		"IDLE, BYE":           {"NOTIFY": "{tag} NO no\r\n", "EXAMINE": "* 0 EXISTS\r\n* OK [UIDVALIDITY 1] x\r\n{tag} OK done\r\n", "IDLE": "+ idling\r\n* BYE " + asks + imaptest.Drop},
+		"IDLE, NO to EXAMINE": {"NOTIFY": "{tag} NO no\r\n", "EXAMINE": "{tag} NO " + asks},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answers["LIST"] = "* LIST () \"/\" INBOX\r\n{tag} OK done\r\n"
+			answers["STATUS"] = "* STATUS INBOX (MESSAGES 0 UIDNEXT 1 UIDVALIDITY 1)\r\n{tag} OK done\r\n"
+			w := watchOf("", 0, 2)
+			w.opt.Endpoint.Host, w.opt.Endpoint.Port = (&imaptest.Script{Caps: "IMAP4rev1 NOTIFY IDLE", Answers: answers}).Listen(t)
+			w.every = 10 * time.Millisecond
+			err := listen(t, w, "INBOX").ends("what the server asks for")
+			if mail.ClassOf(err) != mail.ClassThrottle || mail.GradeOf(err, 0) != mail.GradeAccount || waitOf(err) != 90*time.Second {
+				t.Errorf("ended with %v, wait %v", err, waitOf(err))
+			}
+		})
+	}
+}
+
 // A connection whose packets are swallowed is noticed when it is spoken on.
 func TestWatchOfADeadConnection(t *testing.T) {
 	for _, caps := range []string{"IMAP4rev1 IDLE", "IMAP4rev1 NOTIFY IDLE"} {

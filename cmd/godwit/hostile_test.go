@@ -85,6 +85,28 @@ func siegeLetter(text string) string {
 	return "From: a@example.org\r\nSubject: " + text + "\r\n\r\nbody of " + text + "\r\n"
 }
 
+// TestSyncTellsHowLongToWait where a server wants to be left alone.
+func TestSyncTellsHowLongToWait(t *testing.T) {
+	s := besieged(t, nil)
+	for i := range 3 {
+		s.store.Deliver("INBOX", siegeLetter(fmt.Sprint("m", i)), time.Unix(1_700_000_000, 0))
+	}
+	s.store.Before = func(_ int, cmd imaptest.Command) string {
+		if cmd.Name == "UID FETCH" {
+			return "{tag} BAD Request is throttled. Suggested Backoff Time: 299961 milliseconds\r\n"
+		}
+		return ""
+	}
+	code, told := s.sync(t)
+	if code != 1 || !strings.Contains(told, "the server asks to be left alone for 5 minutes") {
+		t.Errorf("exit %d:\n%s", code, told)
+	}
+	s.store.Reset()
+	if code, told := s.sync(t); code != 0 {
+		t.Errorf("afterwards: exit %d:\n%s", code, told)
+	}
+}
+
 // TestHostileMailboxNames has a server list mailboxes that would lie outside
 // the Maildir, or be something else in it, were their names taken as they are.
 func TestHostileMailboxNames(t *testing.T) {
