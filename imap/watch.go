@@ -23,6 +23,10 @@ const (
 	probeEvery = time.Minute
 	// probeTime is how long the answer may take.
 	probeTime = 15 * time.Second
+	// askAfter is how long after the last news the server is asked whether there
+	// is more: Dovecot 2.3 now and then forgets a change that comes while it
+	// tells of another, until a command makes it look.
+	askAfter = time.Second
 )
 
 // A News says what a watch heard.
@@ -39,7 +43,7 @@ type News struct {
 // waits for ctx to end. Neither function may block, and changed may be called
 // by several goroutines. The error is never nil.
 func Watch(ctx context.Context, opt Options, boxes []mail.MailboxName, up func(note string), changed func(News)) error {
-	w := &watch{opt: opt, changed: changed, every: probeEvery, patience: probeTime}
+	w := &watch{opt: opt, changed: changed, every: probeEvery, patience: probeTime, askAfter: askAfter}
 	return w.run(ctx, boxes, up)
 }
 
@@ -72,17 +76,19 @@ type watch struct {
 	changed  func(News)
 	every    time.Duration // see probeEvery
 	patience time.Duration // see probeTime
+	askAfter time.Duration
 }
 
 // A listener is an Account that is listened on.
 type listener struct {
 	*Account
-	armed atomic.Bool // what is heard from now on is news
+	armed atomic.Bool   // what is heard from now on is news
+	heard chan struct{} // that there was some
 }
 
 // open logs in on a connection that is listened on.
 func (w *watch) open(ctx context.Context) (*listener, error) {
-	l := &listener{}
+	l := &listener{heard: make(chan struct{}, 1)}
 	opt := w.opt
 	opt.Pool = nil // these listen as long as they live
 	opt.Trace = func(dir, line string) {
@@ -92,6 +98,10 @@ func (w *watch) open(ctx context.Context) (*listener, error) {
 		if dir == "S" && l.armed.Load() {
 			if n, ok := newsOf(line); ok {
 				w.changed(n)
+				select {
+				case l.heard <- struct{}{}:
+				default:
+				}
 			}
 		}
 	}
@@ -167,19 +177,23 @@ func (w *watch) notify(ctx context.Context, l *listener) (watched bool, err erro
 }
 
 // listen waits for news on a connection that tells them by itself, and speaks
-// on it now and then.
+// on it now and then, and after news.
 func (w *watch) listen(ctx context.Context, l *listener) error {
 	s := l.session
-	tick := time.NewTicker(w.every)
-	defer tick.Stop()
+	timer := time.NewTimer(w.every)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-s.client.Closed():
 			return s.explainLoss(w.opt.Endpoint.Host, s.wire.Err())
-		case <-tick.C:
+		case <-l.heard:
+			timer.Reset(w.askAfter)
+			continue
+		case <-timer.C:
 		}
+		timer.Reset(w.every)
 		if err := w.within(ctx, s, func() error { return s.client.Noop().Wait() }); err != nil {
 			return err
 		}

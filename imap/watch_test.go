@@ -33,6 +33,9 @@ func listen(t *testing.T, w *watch, boxes ...mail.MailboxName) *listening {
 	if w.every == 0 {
 		w.every = probeEvery
 	}
+	if w.askAfter == 0 {
+		w.askAfter = askAfter
+	}
 	if w.patience == 0 {
 		w.patience = probeTime
 	}
@@ -288,6 +291,41 @@ func TestWatchWhereNotifyIsRefused(t *testing.T) {
 				t.Errorf("IDLE was used: %v", idled)
 			}
 		})
+	}
+}
+
+// After news a server is asked whether there is more, once: what it tells then
+// makes it be asked again.
+func TestWatchAsksForWhatWasForgotten(t *testing.T) {
+	store := imaptest.NewMailstore("IMAP4rev1 NOTIFY IDLE NAMESPACE")
+	script := store.Script()
+	inner := script.Handle
+	asked := make(chan int, 8)
+	n := 0
+	script.Handle = func(p *imaptest.Peer, cmd imaptest.Command) bool {
+		switch cmd.Name {
+		case "NOTIFY":
+			return p.Send(cmd.Tag + " OK\r\n* STATUS INBOX (MESSAGES 1)\r\n")
+		case "NOOP":
+			n++
+			asked <- n
+			if n == 1 {
+				return p.Send("* STATUS Work (MESSAGES 1)\r\n" + cmd.Tag + " OK\r\n")
+			}
+		}
+		return inner(p, cmd)
+	}
+	host, port := script.Listen(t)
+	w := watchOf(host, port, 1)
+	w.every, w.askAfter = time.Hour, time.Millisecond
+	l := listen(t, w, "INBOX")
+	l.isUp()
+	l.hears("what the server told")
+	l.hears("what it had forgotten")
+	for want := 1; want <= 2; want++ {
+		if got := <-asked; got != want {
+			t.Errorf("asked for time %d, not %d", got, want)
+		}
 	}
 }
 
