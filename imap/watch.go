@@ -25,7 +25,7 @@ const (
 	probeTime = 15 * time.Second
 	// askAfter is how long after the last news the server is asked whether there
 	// is more: Dovecot 2.3 now and then forgets a change that comes while it
-	// tells of another, until a command makes it look.
+	// tells of another, until a command makes it look, or half a minute is over.
 	askAfter = time.Second
 )
 
@@ -285,14 +285,15 @@ func (w *watch) idle(ctx context.Context, l *listener, box mail.MailboxName, rea
 	}
 	l.armed.Store(true)
 	for {
-		if err := w.idleOnce(ctx, s, ready); err != nil {
+		if err := w.idleOnce(ctx, l, ready); err != nil {
 			return err
 		}
 	}
 }
 
 // idleOnce idles until it is time to begin anew.
-func (w *watch) idleOnce(ctx context.Context, s *session, ready func()) error {
+func (w *watch) idleOnce(ctx context.Context, l *listener, ready func()) error {
+	s := l.session
 	var end func() error
 	err := w.within(ctx, s, func() error {
 		cmd, err := s.client.Idle()
@@ -307,15 +308,19 @@ func (w *watch) idleOnce(ctx context.Context, s *session, ready func()) error {
 	ready()
 	timer := time.NewTimer(w.every)
 	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		s.wire.Kill()
-		_ = end()
-		return context.Cause(ctx)
-	case <-s.client.Closed():
-		_ = end()
-		return s.explainLoss(w.opt.Endpoint.Host, s.wire.Err())
-	case <-timer.C:
+	for {
+		select {
+		case <-ctx.Done():
+			s.wire.Kill()
+			_ = end()
+			return context.Cause(ctx)
+		case <-s.client.Closed():
+			_ = end()
+			return s.explainLoss(w.opt.Endpoint.Host, s.wire.Err())
+		case <-l.heard:
+			timer.Reset(w.askAfter)
+		case <-timer.C:
+			return w.within(ctx, s, end)
+		}
 	}
-	return w.within(ctx, s, end)
 }
