@@ -75,8 +75,8 @@ func (d *daemon) serve(ctx context.Context, conf *config.Config, socket string, 
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 	d.hooks = hook.New(ctx, hook.Environment(d.app.env), hookRest, d.hooked())
-	d.apply(ctx, conf)
 	d.log.Info("started", "accounts", len(conf.Accounts), "version", versionText(), "config", d.file, "socket", socket)
+	d.apply(ctx, conf)
 	d.all.Go(func() { d.watchConfig(ctx, hup) })
 	if web != nil {
 		d.log.Info("metrics are told", "address", web.Addr().String())
