@@ -3,7 +3,8 @@
 # make test    everything that a change must pass
 # make fuzz    longer fuzzing: make fuzz FUZZTIME=10m
 # make soak    accounts that live on while runs are killed and cut, held against
-#              a model: make soak SEEDS=400 FIRST=1000 ROUNDS=20
+#              a model: make soak SEEDS=400 FIRST=1000 ROUNDS=20; and a daemon that
+#              keeps 20 accounts in step, idle first, then killed: MINUTES=15
 # make bench   godwit beside mbsync and OfflineIMAP on the same work: make bench
 #              BENCH='^(nochange|new)/' ROUNDS=3 MESSAGES=20000 MBSYNC=PATH TOOLS=mbsync PROFILE=DIR STORE=maildir
 
@@ -12,6 +13,7 @@ FUZZTIME ?= 1m
 SEEDS ?= 40
 FIRST ?= 0
 ROUNDS ?= 12
+MINUTES ?= 15
 BENCH ?= .
 MESSAGES ?= 20000
 TOOLS ?= .
@@ -55,7 +57,8 @@ fuzz:
 soak: packages
 	$(GO) test -count=1 -timeout 0 ./sync/engine -run Torture -seeds $$(($(SEEDS) * 50)) -first $$(($(FIRST) * 50))
 	$(GO) test -count=1 -timeout 0 ./imap -run 'EveryCommand|EveryByte|Silent' -every 1
-	$(GO) test -count=1 -timeout 0 -v ./cmd/godwit/soak -seeds $(SEEDS) -first $(FIRST) -rounds $(ROUNDS)
+	$(GO) test -count=1 -timeout 0 -v ./cmd/godwit/soak -run 'TestSoak$$' -seeds $(SEEDS) -first $(FIRST) -rounds $(ROUNDS)
+	$(GO) test -count=1 -timeout 0 -v ./cmd/godwit/soak -run DaemonSoak -accounts 20 -boxes 50 -idle 5m -first $(FIRST) -minutes $(MINUTES)
 
 bench: ROUNDS = 5
 bench: packages

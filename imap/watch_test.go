@@ -329,6 +329,31 @@ func TestWatchAsksForWhatWasForgotten(t *testing.T) {
 	}
 }
 
+// By IDLE it is asked, too: IDLE is begun anew, once for news.
+func TestWatchByIdleAsksAfterNews(t *testing.T) {
+	s := imaptest.Dovecot(t, imaptest.Capabilities("IMAP4rev1", "IDLE", "UIDPLUS"))
+	w := watchOf(s.Host, s.Port, 1)
+	w.every, w.askAfter = time.Hour, time.Millisecond
+	idles := make(chan string, 16)
+	w.opt.Trace = func(dir, line string) {
+		if dir == "C" && strings.HasSuffix(strings.TrimSpace(line), "IDLE") {
+			idles <- line
+		}
+	}
+	l := listen(t, w, "INBOX")
+	l.isUp()
+	<-idles
+	for range 3 {
+		deliver(t, s, "INBOX")
+		l.hears("a delivery")
+		select {
+		case <-idles:
+		case <-time.After(30 * time.Second):
+			t.Fatal("the server is not asked whether there is more")
+		}
+	}
+}
+
 func TestNewsOf(t *testing.T) {
 	for line, want := range map[string]bool{
 		"* 3 EXISTS": true, "* 1 EXPUNGE": true, `* 2 FETCH (FLAGS (\Seen))`: true, "* VANISHED 7": true,

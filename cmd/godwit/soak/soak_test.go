@@ -5,6 +5,8 @@
 // says, and a further one must do nothing.
 //
 // A life is made from its seed: -first and -seeds choose, -rounds says how long.
+// Accounts live under one daemon as well: -accounts, -boxes and -minutes say how
+// many, how large and how long, and -idle how long it is watched at rest first.
 package soak
 
 import (
