@@ -45,6 +45,7 @@ func (a *Account) resolveMessage(ctx context.Context, wire string, in plan.Inten
 		return plan.Found{State: plan.FoundUnknown, Epoch: epochOf(n.validity)}, nil
 	}
 	uid, unsure, err := a.newcomer(ctx, n, in, known)
+	a.asked(in)
 	switch {
 	case err != nil:
 		return plan.Found{}, refusal(mail.GradeMailbox, err)
@@ -87,9 +88,9 @@ func (a *Account) newcomer(ctx context.Context, n *newcomers, in plan.Intent, kn
 	return m.matched()[0], false, nil
 }
 
-// findTogether looks for the messages of all intents that were announced and
-// are like this one: what several of them could be is none's before its body
-// is known.
+// findTogether looks for the messages of all intents that were announced, not
+// yet asked for, and are like this one: what several of them could be is
+// none's before its body is known.
 func (a *Account) findTogether(ctx context.Context, n *newcomers, in plan.Intent, free func(uint32) bool) error {
 	if _, looked := n.found[in.ID]; looked {
 		return nil

@@ -15,7 +15,7 @@ import (
 // for anything that could change what is there, or shows it anew, and with
 // the connection.
 type resolving struct {
-	unresolved []plan.Intent       // see ExpectResolves
+	unresolved []plan.Intent       // see ExpectResolves; not asked for yet
 	came       *newcomers          // of the mailbox that was asked about last
 	origins    map[string]*origins // by the server's name
 }
@@ -23,6 +23,18 @@ type resolving struct {
 // ExpectResolves implements engine.Expecter.
 func (a *Account) ExpectResolves(next []plan.Intent) {
 	a.resolving = resolving{unresolved: slices.Clone(next)}
+}
+
+// asked forgets an intent that was announced: should its mailbox be looked at
+// anew for others, it claims none of the messages that are equal to its own.
+func (r *resolving) asked(in plan.Intent) {
+	i := slices.IndexFunc(r.unresolved, func(other plan.Intent) bool { return other.ID == in.ID })
+	switch {
+	case i == 0: // they are asked for in the order in which they were announced
+		r.unresolved = r.unresolved[1:]
+	case i > 0:
+		r.unresolved = slices.Delete(r.unresolved, i, i+1)
+	}
 }
 
 // forget lets go of what was seen, but not of what will be asked.
