@@ -73,7 +73,8 @@ func (f *folder) keys(ctx context.Context, box mail.BoxID, ask []mail.Ref) (*vie
 		}
 		last, before = v, after
 	}
-	return last, nil // everything that was seen in any of them
+	f.box.strange = true // others are at work here: what ours takes over may be theirs
+	return last, nil     // everything that was seen in any of them
 }
 
 // asked is a view of some keys in a mailbox in which, but for what this run

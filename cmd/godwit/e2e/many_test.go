@@ -314,7 +314,11 @@ func TestFirstSync(t *testing.T) {
 		}
 		same(t, "server", manifest(remote), want)
 		same(t, "Maildir", manifest(a.localNames()), want)
-		need(t, len(named(first, "APPEND")) == len(all)-half, "%d APPENDs for %d messages", len(named(first, "APPEND")), len(all)-half)
+		appends, most := len(named(first, "APPEND")), len(all)-half
+		if strings.HasSuffix(t.Name(), "/full") {
+			most /= 20 // with MULTIAPPEND one carries many (RFC 3502)
+		}
+		need(t, appends <= most, "%d APPENDs for %d messages", appends, len(all)-half)
 
 		a.rest()
 		a.quiet()
