@@ -4,7 +4,6 @@ import (
 	"context"
 
 	goimap "github.com/emersion/go-imap/v2"
-	"github.com/emersion/go-imap/v2/imapclient"
 )
 
 // echoAhead asks for the stored copies of messages right behind their APPENDs,
@@ -23,23 +22,18 @@ func (b *batch) echoAhead(ctx context.Context) (got identified) {
 	}
 	sets := uidSets(b.expected())
 	_ = b.a.use(ctx, func(now *session) error { // what fails is asked for again
-		if now != s || len(sets) == 0 {
+		// Of two FETCHes a server may mix the answers, see enterToDelete.
+		if now != s || len(sets) != 1 {
 			return nil
 		}
 		open := s.sendOpen(b.wire, false)
-		fetches := make([]*imapclient.FetchCommand, len(sets))
-		for i, set := range sets {
-			fetches[i] = s.client.Fetch(set, wholeItems())
-		}
+		fetch := s.client.Fetch(sets[0], wholeItems())
 		// What is not taken off the connection blocks all that is behind it:
 		// bodies are read before anything is waited for.
-		read, refused := identified{}, false
-		for _, f := range fetches {
-			if err := s.drain(f, read.collect); err != nil && isLoss(err) {
-				return err
-			} else if err != nil {
-				refused = true
-			}
+		read := identified{}
+		refused := s.drain(fetch, read.collect)
+		if refused != nil && isLoss(refused) {
+			return refused
 		}
 		at, err := open.wait()
 		for _, sh := range b.flight {
@@ -47,7 +41,7 @@ func (b *batch) echoAhead(ctx context.Context) (got identified) {
 				return err
 			}
 		}
-		if err == nil && !refused && at.validity == b.before.validity {
+		if err == nil && refused == nil && at.validity == b.before.validity {
 			got = read
 		}
 		return err

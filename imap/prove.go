@@ -32,12 +32,23 @@ func (a *Account) enterToDelete(s *session, wire string, g *group) (at *selectio
 	if at = s.at; at == nil || at.name != wire || !at.writable {
 		opening = s.sendOpen(wire, true)
 	}
-	var asked []*imapclient.FetchCommand
+	type question struct {
+		set goimap.UIDSet
+		opt *goimap.FetchOptions
+	}
+	var questions []question
 	for _, set := range uidSets(slices.Clone(known)) {
-		asked = append(asked, s.client.Fetch(set, headerItems(mail.LevelLight)))
+		questions = append(questions, question{set, headerItems(mail.LevelLight)})
 	}
 	for _, set := range uidSets(slices.Clone(blind)) {
-		asked = append(asked, s.client.Fetch(set, metaItems(haveFlags)))
+		questions = append(questions, question{set, metaItems(haveFlags)})
+	}
+	// One only goes along: a server may mix the answers to two FETCHes (Dovecot
+	// does when a connection is full), and the library would wait for ever
+	// with an answer to the one that nobody reads yet.
+	var first *imapclient.FetchCommand
+	if len(questions) > 0 {
+		first = s.client.Fetch(questions[0].set, questions[0].opt)
 	}
 	_ = s.wire.Uncork() // an error is told by the commands
 	if opening != nil {
@@ -47,14 +58,17 @@ func (a *Account) enterToDelete(s *session, wire string, g *group) (at *selectio
 		err = a.known(at, true)
 	}
 	there = &table{}
-	for _, cmd := range asked {
-		if err != nil {
-			if e := cmd.Close(); e != nil && isLoss(e) {
-				err = e
-			}
-			continue
+	switch {
+	case first == nil:
+	case err != nil:
+		if e := first.Close(); e != nil && isLoss(e) {
+			err = e
 		}
-		err = s.drain(cmd, there.collect)
+	default:
+		err = s.drain(first, there.collect)
+	}
+	for i := 1; i < len(questions) && err == nil; i++ {
+		err = s.fetch(questions[i].set, questions[i].opt, there.collect)
 	}
 	s.wire.TakeGlobalIDs()
 	if err != nil {

@@ -1,12 +1,15 @@
 package imap_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/godwit-mail/godwit/imap"
 	"github.com/godwit-mail/godwit/imap/imaptest"
 	"github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/sync/plan"
@@ -261,5 +264,54 @@ func TestAFullComparisonCostsFlagsAlone(t *testing.T) {
 			}
 			p.costs(b, "nothing changed", p.run(), b.same)
 		})
+	}
+}
+
+// TestFetchesThatTheLibraryReadsGoAlone: of two that are under way a server may
+// mix the answers, and the library waits for ever with one that is not read.
+func TestFetchesThatTheLibraryReadsGoAlone(t *testing.T) {
+	store := imaptest.NewMailstore(fullCaps)
+	var ops []plan.Op
+	for i := range 6000 {
+		store.Deliver("INBOX", message(i), time.Unix(1_600_000_000, 0), `\Seen`)
+	}
+	script := store.Script()
+	var mu sync.Mutex
+	waiting, most, asked := map[string]bool{}, 0, 0
+	host, port := script.Listen(t)
+	b := &bench{T: t, ids: map[mail.MailboxName]mail.BoxID{}}
+	b.side = open(t, imap.Options{
+		Endpoint: imap.Endpoint{Host: host, Port: port, TLS: imap.TLSNone}, Username: "ann",
+		Password: func(context.Context) (string, error) { return "secret", nil },
+		Trace: func(dir, line string) {
+			mu.Lock()
+			defer mu.Unlock()
+			tag, rest, _ := strings.Cut(line, " ")
+			switch {
+			case dir == "C" && strings.HasPrefix(rest, "UID FETCH") && strings.Contains(rest, "HEADER"):
+				waiting[tag] = true
+				asked, most = asked+1, max(most, len(waiting))
+			case dir == "S":
+				delete(waiting, tag)
+			}
+		},
+	})
+	b.survey(nil)
+	for i := 0; i < 6000; i += 2 {
+		id, err := mail.Identify(strings.NewReader(message(i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ops = append(ops, plan.Op{Tag: len(ops), Kind: plan.OpDelete, From: b.at("INBOX", mail.Ref(fmt.Sprint(i+1))), Expect: id})
+	}
+	for _, o := range b.do(ops...) {
+		if o.Result != plan.Done {
+			t.Fatalf("%+v", o)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if asked < 2 || most != 1 {
+		t.Errorf("%d FETCHes of headers, %d of them at once", asked, most)
 	}
 }
