@@ -36,6 +36,11 @@
 // Call. Nothing of the library may be in flight then that the answers could be
 // about as well.
 //
+// Nor should two FETCHes be in flight that the library reads itself: a server
+// may mix their answers (Dovecot does when the connection is full), and the
+// library stops at an answer until its own command is read. Those that Divert
+// takes past the library may be.
+//
 // An INTERNALDATE that is missing its sense (NIL, or no date) is handed on as
 // BadDate. A FETCH response without a usable body for a message whose body
 // was asked for is not handed on: the message is missing from the answer, and
