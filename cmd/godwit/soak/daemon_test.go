@@ -4,16 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -42,6 +38,8 @@ type crew struct {
 	up      chan string // the names of accounts that are watched; closed at the end of the daemon
 	out     *os.File    // the daemon's log
 	kills   int
+	metrics int // the port where the daemon tells its metrics
+	server  int // the port of the mail server
 }
 
 // TestDaemonSoak lets accounts live while a daemon keeps them in step, and is
@@ -54,9 +52,11 @@ func TestDaemonSoak(t *testing.T) {
 	c.rest()
 	end := time.Now().Add(time.Duration(*minutes * float64(time.Minute)))
 	first, began := c.use(), time.Now()
+	told := began
 	for round := 0; round < *rounds || time.Now().Before(end); round++ {
 		c.round(round)
-		if round%20 == 0 {
+		if time.Since(told) > time.Minute {
+			told = time.Now()
 			t.Logf("round %d after %v: %v", round, time.Since(began).Round(time.Second), c.use())
 		}
 	}
@@ -81,7 +81,8 @@ func enlist(t *testing.T) *crew {
 	if *notify {
 		server = imaptest.Dovecot(t)
 	}
-	text := fmt.Sprintf("state_dir = %q\n", filepath.Join(c.dir, "state"))
+	c.metrics, c.server = freePort(t), server.Port
+	text := fmt.Sprintf("state_dir = %q\n\n[daemon]\nmetrics = \"127.0.0.1:%d\"\n", filepath.Join(c.dir, "state"), c.metrics)
 	for i := range *accounts {
 		x := &soak{t: t, seed: *first + i, shape: shapes[0], server: server, rng: rand.New(rand.NewPCG(uint64(*first+i), 9)), dir: filepath.Join(c.dir, c.name(i))}
 		x.parents = map[mail.MailboxName]bool{"Work": true}
@@ -259,84 +260,6 @@ func (c *crew) clean() {
 	}
 }
 
-// A use is what the daemon takes of the machine.
-type use struct {
-	pid, files, threads int
-	resident            int // KiB
-	cpu                 time.Duration
-}
-
-func (u use) String() string {
-	return fmt.Sprintf("%d KiB resident, %d descriptors, %d threads, %v of processor time", u.resident, u.files, u.threads, u.cpu)
-}
-
-// use measures the daemon.
-func (c *crew) use() use {
-	c.t.Helper()
-	u := use{pid: c.daemon.Process.Pid}
-	proc := fmt.Sprintf("/proc/%d", u.pid)
-	files, err := os.ReadDir(proc + "/fd")
-	status, err2 := os.ReadFile(proc + "/status")
-	stat, err3 := os.ReadFile(proc + "/stat")
-	if err := errors.Join(err, err2, err3); err != nil {
-		c.t.Fatal(err)
-	}
-	u.files = len(files)
-	for line := range bytes.Lines(status) {
-		if f := strings.Fields(string(line)); len(f) > 1 {
-			switch f[0] {
-			case "VmRSS:":
-				u.resident, _ = strconv.Atoi(f[1])
-			case "Threads:":
-				u.threads, _ = strconv.Atoi(f[1])
-			}
-		}
-	}
-	// User and system time, in ticks, are the 14th and 15th field; the second
-	// is in brackets and may hold anything.
-	_, rest, _ := strings.Cut(string(stat), ") ")
-	f := strings.Fields(rest)
-	for _, n := range f[11:13] {
-		ticks, _ := strconv.Atoi(n)
-		u.cpu += time.Duration(ticks) * 10 * time.Millisecond
-	}
-	return u
-}
-
-// rest watches the daemon while nothing happens.
-func (c *crew) rest() {
-	c.t.Helper()
-	if *idle == 0 {
-		return
-	}
-	time.Sleep(10 * time.Second) // what the daemon hears of its own changes
-	before, began := c.use(), time.Now()
-	time.Sleep(*idle)
-	after := c.use()
-	c.t.Logf("idle for %v: %.3f %% of a core; %v", *idle, 100*float64(after.cpu-before.cpu)/float64(time.Since(began)), after)
-}
-
-// grown fails if the daemon has more open than a fresh one, or more going on.
-func (c *crew) grown(first use) {
-	c.t.Helper()
-	c.quiet()
-	last := c.use()
-	c.t.Logf("at the beginning %v; at the end %v", first, last)
-	old := c.goroutines()
-	c.start()
-	c.clean()
-	c.quiet()
-	fresh := c.use()
-	young := c.goroutines()
-	c.t.Logf("%d goroutines at the end; a fresh daemon: %d, %v", old, young, fresh)
-	if last.files > fresh.files+5 {
-		c.t.Errorf("%d descriptors, where a fresh daemon has %d", last.files, fresh.files)
-	}
-	if old > young+5 {
-		c.t.Errorf("%d goroutines, where a fresh daemon has %d", old, young)
-	}
-}
-
 // quiet waits until the daemon has no run under way.
 func (c *crew) quiet() {
 	c.t.Helper()
@@ -350,21 +273,4 @@ func (c *crew) quiet() {
 		}
 		time.Sleep(300 * time.Millisecond)
 	}
-}
-
-// goroutines ends the daemon, which tells of them in its last words.
-func (c *crew) goroutines() int {
-	c.t.Helper()
-	at, err := c.out.Seek(0, 1)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	c.stop(syscall.SIGQUIT)
-	text, err := os.ReadFile(c.out.Name())
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	dump := string(text[at:])
-	list := strings.Split(dump, "\n")
-	return len(slices.DeleteFunc(list, func(l string) bool { return !strings.Contains(l, "goroutine ") || !strings.HasSuffix(l, "]:") }))
 }
