@@ -28,7 +28,6 @@ type Call struct {
 	// reading goroutine, and must not block.
 	Each func(Told)
 
-	number int           // in the order in which calls were sent
 	done   chan struct{} // closed when it is answered
 	answer Answer
 	err    error
@@ -150,7 +149,6 @@ func (c *Conn) Send(later bool, calls ...*Call) error {
 		call.done = make(chan struct{})
 		c.mu.Lock()
 		c.calls++
-		call.number = c.calls
 		// The library's tags have no leading zero.
 		line := "T0" + strconv.Itoa(c.calls) + " " + call.Command
 		c.calling = call
@@ -227,16 +225,28 @@ func (call *Call) early() bool {
 	}
 }
 
-// overtaken makes the calls fail that should have been answered before a
-// SELECT was: what comes from now on is about another mailbox than theirs.
-func (c *Conn) overtaken(by *Call) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, cmd := range c.pending {
-		if cmd.call != nil && cmd.call.In != nil && cmd.call.number < by.number {
+// overtaken makes the commands fail that were sent before a SELECT, are about
+// the mailbox before it, and are unanswered though the SELECT is answered (RFC
+// 9051, section 5.5): what comes from now on is about another mailbox than
+// theirs, and what came before may not be all. The caller holds c.mu.
+func overtaken(before []*command) {
+	for _, cmd := range before {
+		if cmd.bound() {
 			cmd.set, cmd.spoiled = nil, "the server answers out of order"
 		}
 	}
+}
+
+// bound tells whether a command is about the mailbox that is selected.
+func (cmd *command) bound() bool {
+	if cmd.call != nil && cmd.call.In != nil {
+		return true
+	}
+	switch cmd.name {
+	case "FETCH", "STORE", "SEARCH", "COPY", "MOVE", "EXPUNGE", "CLOSE", "UNSELECT":
+		return true
+	}
+	return strings.HasPrefix(cmd.name, "UID ")
 }
 
 // finish ends a call with the tagged answer of its command. The cursor is
@@ -269,7 +279,6 @@ func (c *Conn) finish(cmd *command, tag, status string, k *cursor) {
 		call.err = &Refused{Status: "BAD", Text: "the server answers out of order"}
 	}
 	if cmd.isSelect {
-		c.overtaken(call)
 		// Without CLOSED nobody can tell which mailbox was spoken of.
 		call.answer.Doubtful = call.answer.Doubtful || c.isOpen()
 		c.opened(cmd, status == "OK")

@@ -265,6 +265,9 @@ func (c *Conn) take(tag string, refused bool) *command {
 		return nil
 	}
 	cmd := c.pending[i]
+	if cmd.isSelect {
+		overtaken(c.pending[:i])
+	}
 	c.pending = slices.Delete(c.pending, i, i+1)
 	if cmd != c.sending {
 		return cmd

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
+
 	"github.com/godwit-mail/godwit/imap/imaptest"
 	"github.com/godwit-mail/godwit/imap/wire"
 )
@@ -133,5 +136,49 @@ func TestNothingBehindASelectIsAnsweredBeforeIt(t *testing.T) {
 	}
 	if want := []string{`1 - - 0 0 "new"`, `2 - - 0 0 "newer"`}; !slices.Equal(behind.told, want) {
 		t.Errorf("behind it: %q, want %q", behind.told, want)
+	}
+}
+
+// TestFetchThatASelectOvertakes: bodies that come once a later SELECT is
+// answered are of another mailbox, and what came before may not be all.
+func TestFetchThatASelectOvertakes(t *testing.T) {
+	for name, byCall := range map[string]bool{"of the library": false, "of a call": true} {
+		t.Run(name, func(t *testing.T) {
+			var sent []imaptest.Command
+			s := &imaptest.Script{Handle: func(p *imaptest.Peer, cmd imaptest.Command) bool {
+				if cmd.Name != "EXAMINE" && cmd.Name != "UID FETCH" && cmd.Name != "UID STORE" {
+					return false
+				}
+				if sent = append(sent, cmd); len(sent) == 3 {
+					p.Send("* 1 FETCH (UID 1 BODY[] {5}\r\nfirst)\r\n* OK [CLOSED] x\r\n* 2 EXISTS\r\n" + sent[2].Tag + " OK done\r\n" +
+						"* 2 FETCH (UID 2 BODY[] {5}\r\nother)\r\n" + sent[0].Tag + " OK done\r\n" + sent[1].Tag + " OK done\r\n")
+				}
+				return true
+			}}
+			client, conn := connect(t, s, wire.Options{})
+			to := divert(conn)
+			fetch := client.Fetch(uids(1, 2), wholeBody)
+			store := client.Store(uids(1, 2), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagSeen}}, nil)
+			var err error
+			if open := (&wire.Call{Command: "EXAMINE b"}); byCall {
+				if err = conn.Send(false, open); err == nil {
+					_, err = conn.Wait(open)
+				}
+			} else {
+				_, err = client.Select("b", &imap.SelectOptions{ReadOnly: true}).Wait()
+			}
+			if err == nil { // which mailbox EXISTS was about cannot be told
+				t.Error("the SELECT did not fail")
+			}
+			for what, cmd := range map[string]*imapclient.FetchCommand{"FETCH": fetch, "STORE": store} {
+				if err := cmd.Close(); err == nil || !strings.Contains(err.Error(), "out of order") {
+					t.Errorf("the %s: %v", what, err)
+				}
+			}
+			if want := []string{`1 - - 0 0 "first"`}; !slices.Equal(to.told, want) || to.over != 1 {
+				t.Errorf("told %q, want %q; over %d times", to.told, want, to.over)
+			}
+			survives(t, client, conn)
+		})
 	}
 }

@@ -106,7 +106,7 @@ func (c *Conn) tagged(tag string, k *cursor) error {
 			return err
 		}
 	}
-	if status == "OK" && (cmd.name == "UNSELECT" || cmd.name == "CLOSE") {
+	if status == "OK" && cmd.spoiled == "" && (cmd.name == "UNSELECT" || cmd.name == "CLOSE") {
 		c.setOpen(false)
 	}
 	if cmd.isSelect && status == "OK" && !cmd.exists && cmd.spoiled == "" {
