@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"syscall"
 	"testing"
 	"time"
 
@@ -147,6 +148,45 @@ func BenchmarkEvents(b *testing.B) {
 		}
 		b.ReportMetric(manyMessages/time.Since(began).Seconds(), "events/s")
 	}
+}
+
+// BenchmarkPull tells what a first pull costs the index: with each chunk of
+// 1000 go the rows of the one before, their intents and their events.
+func BenchmarkPull(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		s := open(b, b.TempDir())
+		box := mailboxOf(b, s, 0)
+		chunks := make([]plan.Settlement, 20)
+		for i := range chunks {
+			for k := range 1000 {
+				r := generated(box, 1000*i+k)
+				chunks[i].Put = append(chunks[i].Put, r)
+				chunks[i].Begin = append(chunks[i].Begin, plan.Intent{Kind: plan.IntentPut, To: box, From: r.At[plan.Remote], FromEpoch: "1", At: r.Date,
+					Item: mail.Item{Flags: r.Flags[plan.Remote], Date: r.Date, Ident: mail.Identity{Size: r.Ident[0].Size}, Token: "0123456789abcdef0123456789abcdef"}})
+				chunks[i].Events = append(chunks[i].Events, plan.Event{At: r.Date, Verb: "copied", Mailbox: "INBOX", Ident: r.Ident[0].Body,
+					MessageID: fmt.Sprintf("<%d@example.org>", i), Text: "new on the server"})
+			}
+		}
+		before := cpuTime()
+		var due plan.Settlement
+		for i := range chunks {
+			due.Begin = chunks[i].Begin
+			settle(b, s, &due)
+			due = plan.Settlement{Put: chunks[i].Put, Events: chunks[i].Events}
+			for _, in := range chunks[i].Begin {
+				due.Done = append(due.Done, in.ID)
+			}
+		}
+		settle(b, s, &due)
+		b.ReportMetric(float64((cpuTime()-before).Nanoseconds())/20_000, "cpu-ns/message")
+	}
+}
+
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // BenchmarkOpen opens, reads what every run reads, and closes.

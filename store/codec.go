@@ -34,13 +34,13 @@ func fromMoment(n int64) time.Time {
 	return time.Unix(0, n).UTC()
 }
 
-// dateArgs are the columns date, date_nsec and date_zone.
-func dateArgs(t time.Time) (seconds, nsec, zone any) {
+// appendDate appends the columns date, date_nsec and date_zone.
+func appendDate(args []any, t time.Time) []any {
 	if t.IsZero() {
-		return nil, int64(0), int64(0)
+		return append(args, nil, int64(0), int64(0))
 	}
 	_, offset := t.Zone()
-	return t.Unix(), int64(t.Nanosecond()), int64(offset)
+	return append(args, t.Unix(), int64(t.Nanosecond()), int64(offset))
 }
 
 // dateColumns takes in the columns date, date_nsec and date_zone.
@@ -86,12 +86,12 @@ func setDigest(d *mail.Digest, column []byte) error {
 	return nil
 }
 
-// identArgs are the columns global, size, light, header, body and wire.
-func identArgs(id *mail.Identity) []any {
-	return []any{id.GlobalID, id.Size, digestArg(&id.Light), digestArg(&id.Header), digestArg(&id.Body), digestArg(&id.Wire)}
+// appendIdent appends the columns global, size, light, header, body and wire.
+func appendIdent(args []any, id *mail.Identity) []any {
+	return append(args, id.GlobalID, id.Size, digestArg(&id.Light), digestArg(&id.Header), digestArg(&id.Body), digestArg(&id.Wire))
 }
 
-// identColumns takes in the columns that identArgs writes.
+// identColumns takes in the columns that appendIdent writes.
 type identColumns struct {
 	global                    string
 	size                      int64
@@ -135,10 +135,10 @@ func (m flagSets) parse(text []byte) mail.FlagSet {
 	return set
 }
 
-// flagTexts is the way back.
-type flagTexts map[mail.FlagSet]string
+// flagTexts is the way back, to arguments of a statement.
+type flagTexts map[mail.FlagSet]any
 
-func (m flagTexts) text(set mail.FlagSet) string {
+func (m flagTexts) text(set mail.FlagSet) any {
 	text, ok := m[set]
 	if !ok {
 		text = set.String()

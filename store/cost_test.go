@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -35,15 +36,24 @@ func (a *inStep) watched() (statements []string) {
 	return statements
 }
 
+// parameters is how many a statement has: those without a number count on
+// from the highest before (https://www.sqlite.org/lang_expr.html#varparam).
+func parameters(statement string) (count int) {
+	for _, rest := range strings.Split(statement, "?")[1:] {
+		digits := rest[:len(rest)-len(strings.TrimLeft(rest, "0123456789"))]
+		if number, err := strconv.Atoi(digits); err == nil {
+			count = max(count, number)
+		} else {
+			count++
+		}
+	}
+	return count
+}
+
 // queryPlan is what SQLite means to do for a statement.
 func queryPlan(t *testing.T, s *Store, statement string) (lines []string) {
 	t.Helper()
-	args := make([]any, strings.Count(statement, "?"))
-	if strings.Contains(statement, "?1") && !strings.Contains(strings.ReplaceAll(statement, "?1", ""), "?") {
-		args = args[:1]
-	} else {
-		args = args[:len(args)-max(strings.Count(statement, "?1")-1, 0)]
-	}
+	args := make([]any, parameters(statement))
 	err := s.db.View(t.Context(), func(tx *sqlite.Tx) error {
 		return tx.Each("EXPLAIN QUERY PLAN "+statement, args, func(rows *sql.Rows) error {
 			var id, parent, unused int

@@ -23,22 +23,27 @@ func (w *settling) begin() error {
 		return err
 	}
 	w.intentIDs = make([]int64, len(w.st.Begin))
-	for i := range w.st.Begin {
+	flags := flagTexts{}
+	err = w.tx.Insert(putIntents, len(w.st.Begin), func(args []any, i int) []any {
 		w.intentIDs[i] = numbers.take()
-		if err := insertIntent(w.tx, w.intentIDs[i], &w.st.Begin[i]); err != nil {
-			return err
-		}
+		return appendIntent(args, w.intentIDs[i], &w.st.Begin[i], flags)
+	})
+	if err != nil {
+		return err
 	}
 	return numbers.save()
 }
 
-func insertIntent(tx *sqlite.Tx, id int64, in *plan.Intent) error {
-	seconds, nsec, zone := dateArgs(in.Item.Date)
-	args := []any{id, int64(in.Kind), int64(in.Side), int64(in.To), int64(in.From.Box), string(in.From.Ref), in.FromEpoch,
-		in.Row, in.Epoch, int64(in.Next), moment(in.At), in.Item.Flags.String(), seconds, nsec, zone,
-		in.Item.Stat, in.Item.Token, int64(in.Item.HintUID)}
-	return tx.Exec("INSERT INTO intent VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		append(args, identArgs(&in.Item.Ident)...)...)
+var putIntents = sqlite.Insert{Into: `intent (id, kind, side, box, from_box, from_ref, from_epoch, row, epoch, next, at,
+	flags, date, date_nsec, date_zone, stat, token, hint_uid, global, size, light, header, body, wire)`}
+
+// appendIntent appends the columns of an intent to the arguments of putIntents.
+func appendIntent(args []any, id int64, in *plan.Intent, flags flagTexts) []any {
+	args = append(args, id, int64(in.Kind), int64(in.Side), int64(in.To), int64(in.From.Box), string(in.From.Ref), in.FromEpoch,
+		in.Row, in.Epoch, int64(in.Next), moment(in.At), flags.text(in.Item.Flags))
+	args = appendDate(args, in.Item.Date)
+	args = append(args, in.Item.Stat, in.Item.Token, int64(in.Item.HintUID))
+	return appendIdent(args, &in.Item.Ident)
 }
 
 // Intents returns all open intents, oldest first.

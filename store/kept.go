@@ -37,11 +37,10 @@ func (s *Store) AddKept(ctx context.Context, kept ...*Kept) error {
 	ids := make([]int64, len(kept))
 	err := s.db.Update(ctx, func(tx *sqlite.Tx) error {
 		for i, k := range kept {
-			seconds, nsec, zone := dateArgs(k.Date)
-			args := []any{int64(k.Side), string(k.Mailbox), k.Why, k.File, moment(k.DeletedAt), moment(k.Until), k.Flags.String(), seconds, nsec, zone}
+			args := []any{int64(k.Side), string(k.Mailbox), k.Why, k.File, moment(k.DeletedAt), moment(k.Until), k.Flags.String()}
 			err := tx.Each(`INSERT INTO kept (side, mailbox, why, file, deleted_at, until, flags, date, date_nsec, date_zone,
 				global, size, light, header, body, wire) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
-				append(args, identArgs(&k.Ident)...), func(rows *sql.Rows) error { return rows.Scan(&ids[i]) })
+				appendIdent(appendDate(args, k.Date), &k.Ident), func(rows *sql.Rows) error { return rows.Scan(&ids[i]) })
 			if err != nil {
 				return err
 			}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/store/sqlite"
 	"github.com/godwit-mail/godwit/sync/plan"
 )
 
@@ -23,23 +24,21 @@ var messageColumns = [...]string{
 // selectMessages is completed by a WHERE clause.
 var selectMessages = "SELECT " + strings.Join(messageColumns[:], ", ") + " FROM message "
 
-// putMessages is the statement that puts n rows. ON CONFLICT names the id
-// alone: INSERT OR REPLACE would delete another row that has the same place.
-func putMessages(n int) string {
-	row := "(?" + strings.Repeat(", ?", len(messageColumns)-1) + ")"
-	var b strings.Builder
-	fmt.Fprintf(&b, "INSERT INTO message (%s) VALUES %s%s ON CONFLICT (id) DO UPDATE SET ",
-		strings.Join(messageColumns[:], ", "), row, strings.Repeat(", "+row, n-1))
-	for i, c := range messageColumns[1:] {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		fmt.Fprintf(&b, "%s = excluded.%s", c, c)
-	}
-	return b.String()
-}
+// addMessages puts rows that are new.
+var addMessages = sqlite.Insert{Into: "message (" + strings.Join(messageColumns[:], ", ") + ")"}
 
-// appendMessage appends the columns of a row to the arguments of putMessages.
+// putMessages puts rows, new or not. ON CONFLICT names the id alone: INSERT
+// OR REPLACE would delete another row that has the same place.
+var putMessages = sqlite.Insert{Into: addMessages.Into, Else: func() string {
+	var set []string
+	for _, c := range messageColumns[1:] {
+		set = append(set, c+" = excluded."+c)
+	}
+	return "ON CONFLICT (id) DO UPDATE SET " + strings.Join(set, ", ")
+}()}
+
+// appendMessage appends the columns of a row to the arguments of addMessages
+// or putMessages.
 func appendMessage(args []any, id int64, r *plan.Row, flags flagTexts) []any {
 	args = append(args, id)
 	for _, side := range plan.Sides {
@@ -50,16 +49,16 @@ func appendMessage(args []any, id int64, r *plan.Row, flags flagTexts) []any {
 		}
 		args = append(args, flags.text(r.Flags[side]))
 	}
-	seconds, nsec, zone := dateArgs(r.Date)
-	args = append(args, r.Stat, int64(r.State), seconds, nsec, zone)
-	args = append(args, identArgs(&r.Ident[plan.Local])...)
-	return append(args, differences(&r.Ident[plan.Local], &r.Ident[plan.Remote])...)
+	args = append(args, r.Stat, int64(r.State))
+	args = appendDate(args, r.Date)
+	args = appendIdent(args, &r.Ident[plan.Local])
+	return appendDifferences(args, &r.Ident[plan.Local], &r.Ident[plan.Remote])
 }
 
-// differences are the columns remote_global to remote_wire: NULL where the
-// remote identity is the local one.
-func differences(local, remote *mail.Identity) []any {
-	out := make([]any, 6)
+// appendDifferences appends the columns remote_global to remote_wire: NULL
+// where the remote identity is the local one.
+func appendDifferences(args []any, local, remote *mail.Identity) []any {
+	var out [6]any
 	if remote.GlobalID != local.GlobalID {
 		out[0] = remote.GlobalID
 	}
@@ -76,7 +75,7 @@ func differences(local, remote *mail.Identity) []any {
 			out[2+i] = theirs[i][:]
 		}
 	}
-	return out
+	return append(args, out[:]...)
 }
 
 // messageScanner reads rows of selectMessages; its buffers serve for all.

@@ -63,6 +63,7 @@ type settling struct {
 	tx        *sqlite.Tx
 	st        *plan.Settlement
 	rowIDs    []int64      // of st.Put
+	fresh     []bool       // the first place in st.Put of a row that is new
 	boxIDs    []mail.BoxID // of st.Boxes
 	intentIDs []int64      // of st.Begin
 }
@@ -74,10 +75,10 @@ func (w *settling) drop() error {
 	return w.tx.Exec("DELETE FROM message WHERE id IN (SELECT value FROM json_each(?))", list(w.st.Drop))
 }
 
-// putRows writes the rows in batches. If a place is taken, it may be by a row
-// that gives it up further on: then all rows first exchange their refs for
-// ones that no side gives, and it begins again, one by one, so that an error
-// can name the row.
+// putRows writes the rows. If a place is taken, it may be by a row that gives
+// it up further on: then all rows first exchange their refs for ones that no
+// side gives, and it begins again, one by one, so that an error can name the
+// row.
 func (w *settling) putRows() error {
 	if len(w.st.Put) == 0 {
 		return nil
@@ -85,18 +86,73 @@ func (w *settling) putRows() error {
 	if err := w.numberRows(); err != nil {
 		return err
 	}
-	err := w.writeRows(putBatch)
-	if !errors.Is(err, sqlite.ErrConstraint) {
+	err := w.writeRows()
+	if errors.Is(err, sqlite.ErrConstraint) {
+		err = w.exchangeRows()
+	}
+	if err != nil {
 		return err
 	}
-	err = w.tx.Exec(`UPDATE message SET
+	return w.countNew()
+}
+
+// writeRows writes the rows in their order, those that are new together as far
+// as possible: what tells new ones from others costs.
+func (w *settling) writeRows() error {
+	flags := flagTexts{}
+	for from, to := 0, 0; from < len(w.st.Put); from = to {
+		in := &putMessages
+		if w.fresh[from] {
+			in = &addMessages
+		}
+		for to = from; to < len(w.st.Put) && w.fresh[to] == w.fresh[from]; to++ {
+		}
+		err := w.tx.Insert(*in, to-from, func(args []any, i int) []any {
+			return appendMessage(args, w.rowIDs[from+i], w.st.Put[from+i], flags)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *settling) exchangeRows() error {
+	err := w.tx.Exec(`UPDATE message SET
 		local_ref = CASE WHEN local_box IS NOT NULL THEN char(1) || id END,
 		remote_ref = CASE WHEN remote_box IS NOT NULL THEN char(1) || id END
 		WHERE id IN (SELECT value FROM json_each(?))`, list(w.rowIDs))
 	if err != nil {
 		return err
 	}
-	return w.writeRows(1)
+	flags := flagTexts{}
+	for i, r := range w.st.Put {
+		err := w.tx.Insert(putMessages, 1, func(args []any, _ int) []any { return appendMessage(args, w.rowIDs[i], r, flags) })
+		if err != nil {
+			return fmt.Errorf("recording message %d (%s, local %v, remote %v): %w", w.rowIDs[i], r.State, r.At[plan.Local], r.At[plan.Remote], err)
+		}
+	}
+	return nil
+}
+
+// countNew counts the places of the rows that are new. Of all others the
+// table bound learns by its triggers.
+func (w *settling) countNew() error {
+	bound := map[plan.SideBox]int64{}
+	for i, r := range w.st.Put {
+		for _, side := range plan.Sides {
+			if w.fresh[i] && !r.At[side].IsZero() {
+				bound[plan.SideBox{Side: side, Box: r.At[side].Box}]++
+			}
+		}
+	}
+	for at, n := range bound {
+		err := w.tx.Exec("INSERT INTO bound VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n", int64(at.Box), int64(at.Side), n)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // numberRows gives numbers to new rows; a row that is there twice gets one.
@@ -105,7 +161,7 @@ func (w *settling) numberRows() error {
 	if err != nil {
 		return err
 	}
-	w.rowIDs = make([]int64, len(w.st.Put))
+	w.rowIDs, w.fresh = make([]int64, len(w.st.Put)), make([]bool, len(w.st.Put))
 	given := map[*plan.Row]int64{}
 	var old []int64
 	for i, r := range w.st.Put {
@@ -114,7 +170,7 @@ func (w *settling) numberRows() error {
 			old = append(old, id)
 		} else if id = given[r]; id == 0 {
 			id = numbers.take()
-			given[r] = id
+			given[r], w.fresh[i] = id, true
 		}
 		w.rowIDs[i] = id
 	}
@@ -136,32 +192,6 @@ func mustExist(tx *sqlite.Tx, table, ids string) error {
 	})
 }
 
-// putBatch is how many rows one statement writes.
-const putBatch = 32
-
-func (w *settling) writeRows(batch int) error {
-	statement, flags := putMessages(batch), flagTexts{}
-	args := make([]any, 0, batch*len(messageColumns))
-	for i := 0; i < len(w.st.Put); i += batch {
-		end := min(i+batch, len(w.st.Put))
-		if end-i < batch {
-			statement = putMessages(end - i)
-		}
-		args = args[:0]
-		for j, r := range w.st.Put[i:end] {
-			args = appendMessage(args, w.rowIDs[i+j], r, flags)
-		}
-		if err := w.tx.Exec(statement, args...); err != nil {
-			if batch == 1 {
-				r := w.st.Put[i]
-				err = fmt.Errorf("recording message %d (%s, local %v, remote %v): %w", w.rowIDs[i], r.State, r.At[plan.Local], r.At[plan.Remote], err)
-			}
-			return err
-		}
-	}
-	return nil
-}
-
 func (w *settling) forget() error {
 	for _, box := range w.st.Forget {
 		if err := forget(w.tx, box); err != nil {
@@ -175,7 +205,21 @@ func (w *settling) done() error {
 	if len(w.st.Done) == 0 {
 		return nil
 	}
+	// As a rule they are all of a chunk, begun together.
+	if consecutive(w.st.Done) {
+		return w.tx.Exec("DELETE FROM intent WHERE id BETWEEN ? AND ?", w.st.Done[0], w.st.Done[len(w.st.Done)-1])
+	}
 	return w.tx.Exec("DELETE FROM intent WHERE id IN (SELECT value FROM json_each(?))", list(w.st.Done))
+}
+
+// consecutive tells whether each number is one more than that before it.
+func consecutive(ids []int64) bool {
+	for i, id := range ids {
+		if id != ids[0]+int64(i) {
+			return false
+		}
+	}
+	return true
 }
 
 func (w *settling) pending() error {
@@ -205,16 +249,13 @@ func (w *settling) held() error {
 }
 
 func (w *settling) events() error {
-	for i := range w.st.Events {
+	return w.tx.Insert(putEvents, len(w.st.Events), func(args []any, i int) []any {
 		e := &w.st.Events[i]
-		err := w.tx.Exec("INSERT INTO event (at, run, verb, side, mailbox, target, row, digest, message_id, text) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			moment(e.At), e.Run, e.Verb, int64(e.Side), string(e.Mailbox), string(e.To), e.Row, digestArg(&e.Ident), e.MessageID, e.Text)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+		return append(args, moment(e.At), e.Run, e.Verb, int64(e.Side), string(e.Mailbox), string(e.To), e.Row, digestArg(&e.Ident), e.MessageID, e.Text)
+	})
 }
+
+var putEvents = sqlite.Insert{Into: "event (at, run, verb, side, mailbox, target, row, digest, message_id, text)"}
 
 func (w *settling) meta() error {
 	for key, value := range w.st.Meta {

@@ -234,3 +234,32 @@ func TestSettleWhileReading(t *testing.T) {
 		t.Errorf("an ended context: %v", err)
 	}
 }
+
+// TestAPullTakesFewStatements: a chunk of a first pull, the rows and events of
+// the one before with it, and its intents.
+func TestAPullTakesFewStatements(t *testing.T) {
+	s := open(t, t.TempDir())
+	box := mailboxOf(t, s, 0)
+	var st plan.Settlement
+	for i := range 1000 {
+		r := generated(box, i)
+		st.Put = append(st.Put, r)
+		st.Begin = append(st.Begin, plan.Intent{Kind: plan.IntentPut, To: box, From: r.At[plan.Remote], FromEpoch: "1", At: r.Date, Item: mail.Item{Date: r.Date, Token: "token"}})
+		st.Events = append(st.Events, plan.Event{At: r.Date, Verb: "copied", Mailbox: "INBOX", Ident: r.Ident[0].Body, MessageID: "<m>"})
+	}
+	statements := 0
+	s.db.Watch = func(string) { statements++ }
+	settle(t, s, &st)
+	done := plan.Settlement{}
+	for _, in := range st.Begin {
+		done.Done = append(done.Done, in.ID)
+	}
+	settle(t, s, &done)
+	s.db.Watch = nil
+	if statements > 70 {
+		t.Errorf("%d statements for 1000 messages", statements)
+	}
+	if in := must[[]plan.Intent](t)(s.Intents(t.Context())); len(in) != 0 {
+		t.Errorf("%d intents are left", len(in))
+	}
+}

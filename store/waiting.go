@@ -38,7 +38,7 @@ func putPending(tx *sqlite.Tx, pending []plan.Pending) error {
 		args := []any{int64(p.Side), int64(p.At.Box), string(p.At.Ref), int64(p.Kind), p.Row,
 			string(p.Why), p.Text, int64(p.Tries), moment(p.Since), moment(p.Next)}
 		err := tx.Exec("INSERT OR REPLACE INTO pending VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			append(args, identArgs(&p.Ident)...)...)
+			appendIdent(args, &p.Ident)...)
 		if err != nil {
 			return err
 		}

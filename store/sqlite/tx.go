@@ -13,6 +13,8 @@ type Tx struct {
 	db  *DB
 	ctx context.Context
 	tx  *sql.Tx
+	// conn is what tx is of, for Insert; nil in a View.
+	conn *sql.Conn
 }
 
 // Update runs fn in one transaction. It commits, durably, if fn returns nil;
@@ -30,7 +32,12 @@ func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
 	}
 	// The driver starts a goroutine for every statement whose context can end.
 	ctx = context.WithoutCancel(ctx)
-	tx, err := db.write.BeginTx(ctx, nil)
+	conn, err := db.write.Conn(ctx)
+	if err != nil {
+		return db.grade(err)
+	}
+	defer func() { _ = conn.Close() }() // back to the pool: nothing to tell
+	tx, err := conn.BeginTx(ctx, nil)
 	if err != nil {
 		return db.grade(err)
 	}
@@ -40,7 +47,7 @@ func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
 			_ = tx.Rollback()
 		}
 	}()
-	err = fn(&Tx{db: db, ctx: ctx, tx: tx})
+	err = fn(&Tx{db: db, ctx: ctx, tx: tx, conn: conn})
 	done = true
 	if err != nil {
 		if back := tx.Rollback(); back != nil {
