@@ -62,6 +62,7 @@ var fences = []fence{
 	{"github.com/VictoriaMetrics/metrics", []string{"cmd/godwit"}, "the rooms report what they did; only the daemon counts it"},
 	{"github.com/coreos/go-systemd", []string{"cmd/godwit"}, "only the daemon is a unit"},
 	{"github.com/vbauerster/mpb", []string{"cmd/godwit"}, "only commands draw on a terminal; the others tell an Observer"},
+	{"github.com/klauspost/compress", []string{"archive"}, "only the archive compresses; what it writes must stay readable for good"},
 	{"pgregory.net/rapid", nil, "it is for tests"},
 	{"github.com/rogpeppe/go-internal", nil, "it is for tests"},
 	{"testing", []string{"sync/sidetest", "imap/imaptest"}, "what ships must not carry test code"},

@@ -53,7 +53,7 @@ func (t *transfer) add(ctx context.Context, i int, seen mail.Item, body io.Reade
 		body = t.shapes[i]
 	}
 	opened := false
-	return t.batch.Add(ctx, plan.Incoming{Tag: i, Item: *item, Echo: t.echo(i), Open: func() (io.ReadCloser, error) {
+	return t.batch.Add(ctx, plan.Incoming{Tag: i, Item: *item, From: g.From.Ref, FromEpoch: g.Epoch, Echo: t.echo(i), Open: func() (io.ReadCloser, error) {
 		if opened {
 			return nil, errors.New("the body was read already")
 		}

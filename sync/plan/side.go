@@ -136,6 +136,11 @@ type Incoming struct {
 	// Tag is the caller's own mark; it comes back in Placed.
 	Tag  int
 	Item mail.Item // Flags, Date, Token and expected Ident.Size to give it
+	// From and FromEpoch are what the message is called where it comes from (on
+	// a server, its UID and UIDVALIDITY); "" if that is not known. They are for
+	// a side that keeps records; they give the message no name here.
+	From      mail.Ref
+	FromEpoch string
 	// Open gives the bytes. A body that streams from the other side can be
 	// opened once only; a second Open gives an error.
 	Open func() (io.ReadCloser, error)

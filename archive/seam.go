@@ -1,0 +1,40 @@
+package archive
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+// A seam stands between the files of an archive and the kernel, for tests: it
+// is given every call that changes something, or makes it last, by its name
+// and path, and lets it happen or not. Nil, as it always is outside of tests,
+// costs nothing.
+type seam func(call, path string, do func() error) error
+
+// run makes a call. Its error names the path.
+func (s seam) run(call, path string, do func() error) error {
+	if s == nil {
+		return do()
+	}
+	err := s(call, path, do)
+	if errno := syscall.Errno(0); errors.As(err, &errno) && !errors.As(err, new(*os.PathError)) && !errors.As(err, new(*os.LinkError)) {
+		return &os.PathError{Op: call, Path: path, Err: err}
+	}
+	return err
+}
+
+// diskHint says what to do about an error of the disk; "" for any other.
+func diskHint(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "make room on the disk that the archive lies on, and run again"
+	case errors.Is(err, syscall.EROFS):
+		return "mount the file system that the archive lies on for writing"
+	case errors.Is(err, os.ErrPermission):
+		return "give godwit's user the right to read and write the archive"
+	case errors.Is(err, syscall.EIO):
+		return "check the disk that the archive lies on"
+	}
+	return ""
+}
