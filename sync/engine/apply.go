@@ -301,9 +301,9 @@ func (r *run) declined(s plan.Side, box mail.BoxID, what string, is bool) {
 		return
 	}
 	r.decline[key] = true
-	text := fmt.Sprintf("%s does not store %s: they stay %s only", who(s), what, where(s.Other()))
+	text := fmt.Sprintf("%s does not store %s: they stay %s only", r.who(s), what, where(s.Other()))
 	if what == "deletions" {
-		text = fmt.Sprintf("%s does not let messages be deleted: they stay there", who(s))
+		text = fmt.Sprintf("%s does not let messages be deleted: they stay there", r.who(s))
 	}
 	r.noted = append(r.noted, plan.Decline{Side: s, Box: box, What: what, Text: text, At: r.Clock()})
 	r.note(Event{Side: s, Mailbox: r.name(s, box), Reason: plan.ReasonDeclined, Text: text})

@@ -11,7 +11,7 @@ func (r *run) emit(e Event) {
 	if r.Observer == nil {
 		return
 	}
-	e.Time, e.Account, e.Planned = r.Clock(), r.Account, r.DryRun
+	e.Time, e.Account, e.Job, e.Planned = r.Clock(), r.Account, r.Job, r.DryRun
 	r.Observer(e)
 }
 
@@ -141,9 +141,9 @@ func where(s plan.Side) string {
 }
 
 // who says in words which side does something.
-func who(s plan.Side) string {
+func (r *run) who(s plan.Side) string {
 	if s == plan.Local {
-		return "the maildir"
+		return "the " + r.root.Name()
 	}
 	return "the server"
 }

@@ -13,6 +13,7 @@ type Event struct {
 	Kind    EventKind
 	Time    time.Time
 	Account string
+	Job     string // Options.Job
 
 	Phase Phase // PhaseBegun
 

@@ -8,6 +8,7 @@ import (
 // Options is all that a run is made of.
 type Options struct {
 	Account       string
+	Job           string // what the run is for, told in Events; "" is a sync
 	Local, Remote Writer
 	Index         Index
 	Keeper        Keeper // where deleted messages are kept; nil keeps none

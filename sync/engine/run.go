@@ -298,7 +298,7 @@ func (r *run) checkRoot(ctx context.Context) (ok bool, err error) {
 		return r.emptyRoot(), nil
 	case !root.Marked, root.Instance != r.meta[metaInstance], root.Runs != r.runs && root.Runs != r.runs+1:
 		r.adopt = true
-		r.note(Event{Text: "the maildir is not the one of the last run (restored, copied or replaced): nothing is deleted, both sides are joined"})
+		r.note(Event{Text: "the " + root.Name() + " is not the one of the last run (restored, copied or replaced): nothing is deleted, both sides are joined"})
 	case crashed(r.meta, root):
 		r.adopt = true
 		r.note(Event{Text: "the machine was restarted since mail was written with fsync = false, and may have lost some of it: nothing is deleted, both sides are joined"})
@@ -337,8 +337,8 @@ func (r *run) emptyRoot() bool {
 	if !r.root.Exists {
 		what = "does not exist"
 	}
-	r.report.Hints = append(r.report.Hints, "the maildir "+what+" although it held mail at the last run: if its disk is not mounted, mount it; to fill it again from the server, run sync --reject-deletes")
-	r.emit(Event{Kind: Held, Reason: plan.ReasonVanished, Text: "the maildir " + what + ": nothing was done"})
+	r.report.Hints = append(r.report.Hints, "the "+r.root.Name()+" "+what+" although it held mail at the last run: if its disk is not mounted, mount it; "+r.root.Fill())
+	r.emit(Event{Kind: Held, Reason: plan.ReasonVanished, Text: "the " + r.root.Name() + " " + what + ": nothing was done"})
 	return false
 }
 

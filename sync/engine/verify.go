@@ -303,10 +303,10 @@ func (v *verifier) checkRoot(ctx context.Context) (ok bool, err error) {
 	case known == 0:
 	case !root.Marked && !root.Mail:
 		v.found(Finding{Kind: FoundRoot, Side: plan.Local, Text: fmt.Sprintf(
-			"the maildir is empty or not there, although the index knows of %d messages in it: if its disk is not mounted, mount it; to fill it again from the server, run sync --reject-deletes", known)})
+			"the %s is empty or not there, although the index knows of %d messages in it: if its disk is not mounted, mount it; %s", root.Name(), known, root.Fill())})
 		return false, nil
 	case !root.Marked, root.Instance != v.meta[metaInstance], root.Runs != runs && root.Runs != runs+1:
-		v.report.Adopt = "the maildir is not the one of the last run (restored, copied or replaced)"
+		v.report.Adopt = "the " + root.Name() + " is not the one of the last run (restored, copied or replaced)"
 	case crashed(v.meta, root):
 		v.report.Adopt = "the machine was restarted since mail was written with fsync = false, and may have lost some of it"
 	}

@@ -309,4 +309,24 @@ type Root struct {
 	// since the machine was last started; "" if the system does not tell.
 	Unsynced bool
 	Boot     string
+	// What is what a person calls it ("archive"), "" for a Maildir; Refill says
+	// what that person does to have it filled again although it is empty, "" if
+	// a run is told to by Options.Reject.
+	What, Refill string
+}
+
+// Name is what a person calls the root.
+func (r *Root) Name() string {
+	if r == nil || r.What == "" {
+		return "maildir"
+	}
+	return r.What
+}
+
+// Fill says what a person does to have the root filled again from the server.
+func (r *Root) Fill() string {
+	if r == nil || r.Refill == "" {
+		return "to fill it again from the server, run sync --reject-deletes"
+	}
+	return r.Refill
 }
