@@ -95,8 +95,10 @@ type Report struct {
 	CopiedBytes                     [2]int64
 	Created, Renamed, Removed       [2]int // mailboxes
 	Adopted                         int
-	Mailboxes                       int // in scope
-	Messages                        int // bound on both sides at the end
+	// Anew: the run adopted; nothing was deleted, and flags were merged by union.
+	Anew      bool
+	Mailboxes int // in scope
+	Messages  int // bound on both sides at the end
 	// Held counts messages whose deletion (or loss of flags) waits for the
 	// user, HeldBoxes the vanished mailboxes that do.
 	Held, HeldBoxes int

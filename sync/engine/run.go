@@ -163,6 +163,7 @@ func (r *run) run(ctx context.Context) error {
 	if err := r.folders(ctx); err != nil {
 		return err
 	}
+	r.report.Anew = r.adopt
 	if err := r.resolveIntents(ctx); err != nil {
 		return err
 	}
