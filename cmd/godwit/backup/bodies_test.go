@@ -80,7 +80,7 @@ func TestBodiesThatAreNot(t *testing.T) {
 	for _, m := range maildir.Snapshot()["INBOX"] {
 		switch {
 		case string(m.Body) == letter(0):
-			maildir.Rot("INBOX", m.Ref, letter(90))
+			maildir.Rot("INBOX", m.Ref, letter(9))
 		case string(m.Body) == letter(1):
 			maildir.Expunge("INBOX", m.Ref)
 		case string(m.Body) == letter(2):

@@ -331,4 +331,3 @@ func TestLeftOut(t *testing.T) {
 		t.Errorf("complete %v (%s), %d messages", res.Complete, res.Why, len(w.archive.Snapshot()["Work"]))
 	}
 }
-
