@@ -24,6 +24,8 @@ type Options struct {
 	// Bound names what the base belongs to (server and user). When it differs
 	// from what the index remembers, the account adopts.
 	Bound string
+	// Adopt makes this run one: nothing is taken for deleted, flags go by union.
+	Adopt bool
 	// Scope tells which mailboxes take part.
 	Scope func(mail.MailboxName, mail.Role) bool
 	// Only restricts this run to some of those; nil is all. The others are

@@ -274,7 +274,7 @@ func (r *run) checkRoot(ctx context.Context) (ok bool, err error) {
 	for _, n := range r.counts {
 		known += n
 	}
-	r.adopt = r.meta[metaAdopting] == "1"
+	r.adopt = r.Adopt || r.meta[metaAdopting] == "1"
 	if r.meta[metaBound] != "" && r.meta[metaBound] != r.Bound {
 		r.adopt, r.rebind = true, true
 		r.meta[metaFaithful], r.learned[metaFaithful] = "", ""
