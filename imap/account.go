@@ -236,6 +236,9 @@ func (a *Account) connected(ctx context.Context) (*session, error) {
 		return nil, a.unwelcome
 	}
 	if s := a.session; s != nil && (s.dead || !a.alive(ctx, s)) {
+		if s.parked != nil && ctx.Err() == nil {
+			a.opt.Pool.died()
+		}
 		a.drop()
 	}
 	if a.session != nil {
@@ -330,7 +333,9 @@ func (a *Account) lost(s *session, err error) error {
 		return err
 	}
 	why := s.explainLoss(a.opt.Endpoint.Host, err)
-	if s.parked == nil {
+	if s.parked != nil {
+		a.opt.Pool.died()
+	} else {
 		a.losses++
 	}
 	a.heed(s)

@@ -31,6 +31,11 @@ const (
 // what comes; the Pool owns it, and ends the connection after 20 minutes, by
 // Drop, or by Close.
 type Pool struct {
+	// Died, if not nil, is called when a connection that was kept turns out to
+	// be dead without a word: others with the same server may be so too. It
+	// must not block. It is set before the Pool is used.
+	Died func()
+
 	mu     sync.Mutex
 	closed bool
 	parked *session
@@ -189,6 +194,13 @@ func (a *Account) awaken(ctx context.Context, s *session) bool {
 		}
 	})
 	return true
+}
+
+// died tells that a connection that was kept did not answer.
+func (p *Pool) died() {
+	if p != nil && p.Died != nil {
+		p.Died()
+	}
 }
 
 // answered notes that a session that was parked has proved to be alive.

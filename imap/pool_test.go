@@ -212,6 +212,8 @@ func TestAKeptConnectionThatDied(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inStation(t, fullCaps, func(s *station) {
+				died := 0
+				s.pool.Died = func() { died++ }
 				s.Deliver("INBOX", message(1), day)
 				s.run(scanInbox(t))
 				<-time.After(time.Minute)
@@ -222,6 +224,10 @@ func TestAKeptConnectionThatDied(t *testing.T) {
 				cost := s.run(scanInbox(t))
 				if cost.Connections != 1 || len(s.conns) != 2 || time.Since(begun) != die.late {
 					t.Errorf("it took %v and cost %+v, %d connections", time.Since(begun), cost, len(s.conns))
+				}
+				// An end that the connection told of says nothing of others.
+				if told := name == "cut"; (died == 0) != told || died > 1 {
+					t.Errorf("told %d times that it died", died)
 				}
 				if got := s.commands(); !slices.Equal(got[len(got)-6:], []string{"2 NAMESPACE", "2 LIST", "2 STATUS", "2 EXAMINE", "2 UID FETCH", "2 UNSELECT"}) {
 					t.Errorf("there came %q", got)
@@ -240,6 +246,8 @@ func TestNothingIsChangedBeforeAnAnswer(t *testing.T) {
 	for name, dead := range map[string]bool{"alive": false, "dead": true} {
 		t.Run(name, func(t *testing.T) {
 			inStation(t, fullCaps, func(s *station) {
+				died := false
+				s.pool.Died = func() { died = true }
 				s.run(nil)
 				if s.commands(); dead {
 					s.conns[0].silence()
@@ -257,6 +265,9 @@ func TestNothingIsChangedBeforeAnAnswer(t *testing.T) {
 				placed, err := batch.Commit(s.Context())
 				if err != nil || len(placed) != 1 || placed[0].Ref != "1" {
 					t.Errorf("%+v, %v", placed, err)
+				}
+				if died != dead {
+					t.Errorf("told that it died: %v", died)
 				}
 				if dead {
 					s.came("2 STATUS", "2 APPEND")

@@ -21,8 +21,10 @@ const (
 	// within the 29 minutes of RFC 2177, and before NAT forgets it. It also is
 	// how long the death of a connection may go unnoticed.
 	probeEvery = time.Minute
-	// probeTime is how long the answer may take.
+	// probeTime is how long the answer may take, doubtTime where there is reason
+	// to think that none will come.
 	probeTime = 15 * time.Second
+	doubtTime = 10 * time.Second
 	// askAfter is how long after the last news the server is asked whether there
 	// is more: Dovecot 2.3 now and then forgets a change that comes while it
 	// tells of another, until a command makes it look, or half a minute is over.
@@ -34,21 +36,37 @@ type News struct {
 	Mailbox string // as the server spells it; "" if it did not say
 }
 
-// Watch tells of changes on the server until ctx ends or an error ends it: it
-// calls changed for each. With NOTIFY (RFC 5465) one connection watches all
+// A Watching is what a Watch tells, and is told.
+type Watching struct {
+	// Up is called once all is watched, with a note for people where that is
+	// not everything that was asked for; Changed for each change, perhaps by
+	// several goroutines. Neither may block.
+	Up      func(note string)
+	Changed func(News)
+	// Doubt, if not nil, tells that the connections may have died without a
+	// word: each is asked at once, and one that does not answer within seconds ends
+	// the Watch.
+	Doubt <-chan struct{}
+}
+
+// Watch tells of changes on the server until ctx ends or an error ends it. With NOTIFY (RFC 5465) one connection watches all
 // mailboxes; else IDLE (RFC 2177) watches those in boxes, each on a connection
-// of its own, at most Options.Connections of them. up is called once all are
-// watched, with a note for people where that is not everything that was asked
-// for. A server that has neither is not watched: the note says so, and Watch
-// waits for ctx to end. Neither function may block, and changed may be called
-// by several goroutines. The error is never nil.
-func Watch(ctx context.Context, opt Options, boxes []mail.MailboxName, up func(note string), changed func(News)) error {
-	w := &watch{opt: opt, changed: changed, every: probeEvery, patience: probeTime, askAfter: askAfter}
-	return w.run(ctx, boxes, up)
+// of its own, at most Options.Connections of them. A server that has
+// neither is not watched: the note says so, and Watch waits for ctx to end. The
+// error is never nil.
+func Watch(ctx context.Context, opt Options, boxes []mail.MailboxName, tell Watching) error {
+	w := &watch{opt: opt, tell: tell, every: probeEvery, patience: probeTime, haste: doubtTime, askAfter: askAfter}
+	return w.run(ctx, boxes)
 }
 
 // run is Watch.
-func (w *watch) run(ctx context.Context, boxes []mail.MailboxName, up func(note string)) error {
+func (w *watch) run(ctx context.Context, boxes []mail.MailboxName) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var pass sync.WaitGroup
+	defer pass.Wait()
+	defer cancel()
+	pass.Go(func() { w.passDoubt(ctx) })
+	up := w.tell.Up
 	first, err := w.open(ctx)
 	if err != nil {
 		return err
@@ -67,16 +85,39 @@ func (w *watch) run(ctx context.Context, boxes []mail.MailboxName, up func(note 
 		<-ctx.Done()
 		return context.Cause(ctx)
 	}
-	return w.idleAll(ctx, first, boxes, up)
+	return w.idleAll(ctx, first, boxes)
 }
 
 // A watch is one Watch under way.
 type watch struct {
 	opt      Options
-	changed  func(News)
+	tell     Watching
 	every    time.Duration // see probeEvery
 	patience time.Duration // see probeTime
+	haste    time.Duration // see doubtTime
 	askAfter time.Duration
+
+	mu        sync.Mutex
+	listeners []*listener // all that are open
+}
+
+// passDoubt passes doubts on to all connections until ctx ends.
+func (w *watch) passDoubt(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.tell.Doubt:
+		}
+		w.mu.Lock()
+		for _, l := range w.listeners {
+			select {
+			case l.doubt <- struct{}{}:
+			default:
+			}
+		}
+		w.mu.Unlock()
+	}
 }
 
 // A listener is an Account that is listened on.
@@ -84,11 +125,12 @@ type listener struct {
 	*Account
 	armed atomic.Bool   // what is heard from now on is news
 	heard chan struct{} // that there was some
+	doubt chan struct{} // whether it is alive
 }
 
 // open logs in on a connection that is listened on.
 func (w *watch) open(ctx context.Context) (*listener, error) {
-	l := &listener{heard: make(chan struct{}, 1)}
+	l := &listener{heard: make(chan struct{}, 1), doubt: make(chan struct{}, 1)}
 	opt := w.opt
 	opt.Pool = nil // these listen as long as they live
 	opt.Trace = func(dir, line string) {
@@ -97,7 +139,7 @@ func (w *watch) open(ctx context.Context) (*listener, error) {
 		}
 		if dir == "S" && l.armed.Load() {
 			if n, ok := newsOf(line); ok {
-				w.changed(n)
+				w.tell.Changed(n)
 				select {
 				case l.heard <- struct{}{}:
 				default:
@@ -109,6 +151,9 @@ func (w *watch) open(ctx context.Context) (*listener, error) {
 	if l.Account, err = Open(ctx, opt); err != nil {
 		return nil, err
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.listeners = append(w.listeners, l)
 	return l, nil
 }
 
@@ -159,7 +204,7 @@ func (w *watch) notify(ctx context.Context, l *listener) (watched bool, err erro
 	}
 	for _, events := range []string{"MessageNew MessageExpunge FlagChange MailboxName", "MessageNew MessageExpunge MailboxName"} {
 		l.armed.Store(true)
-		err := w.within(ctx, s, func() error {
+		err := w.within(ctx, s, w.patience, func() error {
 			call := &wire.Call{Command: "NOTIFY SET (personal (" + events + "))"}
 			if err := s.wire.Send(false, call); err != nil {
 				return err
@@ -183,6 +228,7 @@ func (w *watch) listen(ctx context.Context, l *listener) error {
 	timer := time.NewTimer(w.every)
 	defer timer.Stop()
 	for {
+		patience := w.patience
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -192,18 +238,20 @@ func (w *watch) listen(ctx context.Context, l *listener) error {
 			timer.Reset(w.askAfter)
 			continue
 		case <-timer.C:
+		case <-l.doubt:
+			patience = w.haste
 		}
 		timer.Reset(w.every)
-		if err := w.within(ctx, s, func() error { return s.client.Noop().Wait() }); err != nil {
+		if err := w.within(ctx, s, patience, func() error { return s.client.Noop().Wait() }); err != nil {
 			return err
 		}
 	}
 }
 
 // within does what has to be answered soon; else the connection is dead.
-func (w *watch) within(ctx context.Context, s *session, do func() error) error {
+func (w *watch) within(ctx context.Context, s *session, patience time.Duration, do func() error) error {
 	late := make(chan struct{})
-	timer := time.AfterFunc(w.patience, func() {
+	timer := time.AfterFunc(patience, func() {
 		close(late)
 		s.wire.Kill()
 	})
@@ -211,7 +259,7 @@ func (w *watch) within(ctx context.Context, s *session, do func() error) error {
 	err := s.await(ctx, do)
 	select {
 	case <-late:
-		return accountFault(mail.ClassNetwork, fmt.Errorf("%s did not answer for %v", w.opt.Endpoint.Host, w.patience), "")
+		return accountFault(mail.ClassNetwork, fmt.Errorf("%s did not answer for %v", w.opt.Endpoint.Host, patience), "")
 	default:
 	}
 	var refused *wire.Refused
@@ -222,7 +270,7 @@ func (w *watch) within(ctx context.Context, s *session, do func() error) error {
 }
 
 // idleAll watches some mailboxes, each on a connection of its own.
-func (w *watch) idleAll(ctx context.Context, first *listener, boxes []mail.MailboxName, up func(note string)) error {
+func (w *watch) idleAll(ctx context.Context, first *listener, boxes []mail.MailboxName) error {
 	if len(boxes) == 0 {
 		boxes = []mail.MailboxName{mail.Inbox}
 	}
@@ -247,7 +295,7 @@ func (w *watch) idleAll(ctx context.Context, first *listener, boxes []mail.Mailb
 	g.Go(func() error {
 		ready.Wait()
 		if gctx.Err() == nil {
-			up(unwatched(boxes[min(len(boxes), most):]))
+			w.tell.Up(unwatched(boxes[min(len(boxes), most):]))
 		}
 		return nil
 	})
@@ -280,7 +328,7 @@ func (w *watch) idle(ctx context.Context, l *listener, box mail.MailboxName, rea
 	if s == nil {
 		return accountFault(mail.ClassNetwork, errors.New("the connection was lost"), "")
 	}
-	if err := w.within(ctx, s, func() error { _, err := s.open(name, false); return err }); err != nil {
+	if err := w.within(ctx, s, w.patience, func() error { _, err := s.open(name, false); return err }); err != nil {
 		return refusal(mail.GradeMailbox, err)
 	}
 	l.armed.Store(true)
@@ -295,7 +343,7 @@ func (w *watch) idle(ctx context.Context, l *listener, box mail.MailboxName, rea
 func (w *watch) idleOnce(ctx context.Context, l *listener, ready func()) error {
 	s := l.session
 	var end func() error
-	err := w.within(ctx, s, func() error {
+	err := w.within(ctx, s, w.patience, func() error {
 		cmd, err := s.client.Idle()
 		if err == nil {
 			end = func() error { return errors.Join(cmd.Close(), cmd.Wait()) }
@@ -320,7 +368,9 @@ func (w *watch) idleOnce(ctx context.Context, l *listener, ready func()) error {
 		case <-l.heard:
 			timer.Reset(w.askAfter)
 		case <-timer.C:
-			return w.within(ctx, s, end)
+			return w.within(ctx, s, w.patience, end)
+		case <-l.doubt:
+			return w.within(ctx, s, w.haste, end)
 		}
 	}
 }

@@ -23,13 +23,18 @@ type listening struct {
 	news chan News
 	end  chan error
 	stop context.CancelFunc
+
+	doubt chan struct{}
 }
 
 func listen(t *testing.T, w *watch, boxes ...mail.MailboxName) *listening {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &listening{t: t, up: make(chan string, 1), news: make(chan News, 1<<12), end: make(chan error, 1), stop: cancel}
-	w.changed = func(n News) { l.news <- n }
+	l := &listening{t: t, up: make(chan string, 1), news: make(chan News, 1<<12), end: make(chan error, 1), stop: cancel, doubt: make(chan struct{}, 1)}
+	w.tell = Watching{Up: func(note string) { l.up <- note }, Changed: func(n News) { l.news <- n }, Doubt: l.doubt}
+	if w.haste == 0 {
+		w.haste = doubtTime
+	}
 	if w.every == 0 {
 		w.every = probeEvery
 	}
@@ -42,7 +47,7 @@ func listen(t *testing.T, w *watch, boxes ...mail.MailboxName) *listening {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		l.end <- w.run(ctx, boxes, func(note string) { l.up <- note })
+		l.end <- w.run(ctx, boxes)
 	}()
 	t.Cleanup(func() { cancel(); <-done })
 	return l
@@ -241,6 +246,40 @@ func TestWatchOfADeadConnection(t *testing.T) {
 			dead.Store(true)
 			err := l.ends("a dead connection")
 			if mail.ClassOf(err) != mail.ClassNetwork || !strings.Contains(err.Error(), "did not answer") {
+				t.Errorf("ended with %v", err)
+			}
+		})
+	}
+}
+
+// One that is in doubt is asked at once; while it answers it goes on.
+func TestWatchInDoubt(t *testing.T) {
+	for _, caps := range []string{"IMAP4rev1 IDLE", "IMAP4rev1 NOTIFY IDLE"} {
+		t.Run(caps, func(t *testing.T) {
+			s := imaptest.Dovecot(t, imaptest.Capabilities(strings.Fields(caps)...))
+			c := s.Client("user")
+			defer c.Close()
+			if err := c.Create("Work", nil).Wait(); err != nil {
+				t.Fatal(err)
+			}
+			w := watchOf(s.Host, s.Port, 2)
+			w.every, w.haste = time.Hour, 2*time.Second
+			dead := &atomic.Bool{}
+			w.opt.Endpoint.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				c, err := new(net.Dialer).DialContext(ctx, network, addr)
+				return swallower{c, dead}, err
+			}
+			l := listen(t, w, "INBOX", "Work")
+			l.isUp()
+			for range 3 {
+				l.doubt <- struct{}{}
+			}
+			deliver(t, s, "INBOX")
+			l.hears("a delivery")
+			dead.Store(true)
+			l.doubt <- struct{}{}
+			err := l.ends("a dead connection")
+			if mail.ClassOf(err) != mail.ClassNetwork || !strings.Contains(err.Error(), "did not answer for 2s") {
 				t.Errorf("ended with %v", err)
 			}
 		})

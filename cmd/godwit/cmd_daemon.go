@@ -78,6 +78,8 @@ func (d *daemon) serve(ctx context.Context, conf *config.Config, socket string, 
 	d.log.Info("started", "accounts", len(conf.Accounts), "version", versionText(), "config", d.file, "socket", socket)
 	d.apply(ctx, conf)
 	d.all.Go(func() { d.watchConfig(ctx, hup) })
+	d.all.Go(func() { d.watchNetwork(ctx) })
+	d.all.Go(func() { d.watchStops(ctx) })
 	if web != nil {
 		d.log.Info("metrics are told", "address", web.Addr().String())
 		d.all.Go(func() {

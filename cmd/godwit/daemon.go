@@ -196,6 +196,7 @@ func (d *daemon) newDuty(acc *config.Account) *duty {
 	}
 	opt.Schedule, _ = worker.ParseSchedule(acc.Schedule) // the configuration was checked
 	t.worker = worker.New(opt)
+	t.pool.Died = t.worker.Doubt
 	return t
 }
 
@@ -214,7 +215,7 @@ func (t *duty) watchServer(ctx context.Context, w worker.Watching) error {
 	}
 	options := imapOptions(t.acc)
 	options.Meter, options.Connections = t.meter, t.acc.Connections-1
-	return imap.Watch(ctx, options, t.acc.Idle, w.Up, func(imap.News) { w.Changed() })
+	return imap.Watch(ctx, options, t.acc.Idle, imap.Watching{Up: w.Up, Changed: func(imap.News) { w.Changed() }, Doubt: w.Doubt})
 }
 
 // told logs what becomes of an account and its watches, when it changes.

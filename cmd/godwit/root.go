@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/godwit-mail/godwit/cmd/godwit/network"
 	"github.com/godwit-mail/godwit/config"
 )
 
@@ -20,6 +21,8 @@ type app struct {
 	stdout, stderr io.Writer
 	env            config.Env
 	now            func() time.Time
+	// network tells the daemon of changes of the network: see network.Watch.
+	network func(ctx context.Context, changed func()) error
 
 	configFile           string
 	json, verbose, quiet bool
@@ -32,7 +35,7 @@ type app struct {
 // run is godwit: args are without the program's name. It returns the exit
 // code, and can be called any number of times in one process.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, env config.Env) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, env: env, now: time.Now}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, env: env, now: time.Now, network: network.Watch}
 	a.out = &printer{app: a}
 	root := a.command()
 	root.SetArgs(args)

@@ -264,6 +264,23 @@ func (s *Server) Kill() {
 	s.cmd = nil
 }
 
+// Freeze stops the server and all its children where they are: connections
+// stay, and nothing is answered, until Thaw, which the end of the test calls, too.
+func (s *Server) Freeze() {
+	s.t.Helper()
+	if err := syscall.Kill(-s.cmd.Process.Pid, syscall.SIGSTOP); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(s.Thaw)
+}
+
+// Thaw lets a server that was frozen go on.
+func (s *Server) Thaw() {
+	if s.cmd != nil {
+		_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGCONT)
+	}
+}
+
 // Restart stops the server, if it runs, and starts it again on the same ports.
 func (s *Server) Restart() {
 	s.t.Helper()

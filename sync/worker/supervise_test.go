@@ -202,3 +202,158 @@ func TestStallIsNoticed(t *testing.T) {
 		}
 	}
 }
+
+// asked is a watch that is up until it is told to doubt its connection, and
+// then answers with an error, or none.
+func asked(alive func() error, begun, doubts *int) func(ctx context.Context, w Watching) error {
+	return func(ctx context.Context, w Watching) error {
+		*begun++
+		w.Up("")
+		for {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-w.Doubt:
+				*doubts++
+				if err := alive(); err != nil {
+					return err
+				}
+			}
+		}
+	}
+}
+
+// A watch in doubt that is alive goes on, and nothing runs for that; one that
+// is dead begins anew, and with it a run that was under way.
+func TestDoubt(t *testing.T) {
+	var dead error
+	begun, doubts, ended := 0, 0, 0
+	perform(t, watches(asked(func() error { return dead }, &begun, &doubts)), func(s *stage) {
+		s.runsDo(func(ctx context.Context, n int, why Trigger) Result {
+			if why != ByLocal {
+				return Result{}
+			}
+			select { // a long run
+			case <-ctx.Done():
+				ended++
+				return Result{Err: ctx.Err()}
+			case <-time.After(time.Minute):
+				return Result{}
+			}
+		})
+		s.after(time.Minute)
+		s.Doubt()
+		s.after(time.Minute)
+		s.Trigger(ByLocal)
+		s.after(time.Second)
+		s.Doubt()
+		s.NetworkChanged()
+		runs := s.after(2 * time.Minute)
+		if begun != 1 || doubts < 2 || ended != 0 {
+			t.Errorf("alive: begun %d times, in doubt %d times, %d runs ended", begun, doubts, ended)
+		}
+		want(t, runs, "start@0.04", "maildir@120.04")
+		s.Trigger(ByLocal)
+		s.after(time.Second)
+		dead = errDown
+		s.Doubt()
+		runs = s.after(5 * time.Second)
+		if begun != 2 || ended != 1 || !s.Status().Watches[0].Up || s.Status().Err != nil {
+			t.Errorf("dead: begun %d times, %d runs ended, %+v", begun, ended, s.Status())
+		}
+		want(t, runs[2:], "maildir@241.04", "wake@242.04", "server@244.04")
+	})
+}
+
+// Where a run fails because of the network, whoever listens looks after its own
+// connection; a quarter of an hour later nobody doubts it any more.
+func TestDoubtAfterARunThatFails(t *testing.T) {
+	begun, doubts := 0, 0
+	perform(t, watches(asked(func() error { return nil }, &begun, &doubts)), func(s *stage) {
+		s.runsDo(func(_ context.Context, n int, _ Trigger) Result {
+			if n == 2 {
+				return Result{Err: errDown}
+			}
+			return Result{}
+		})
+		s.after(time.Minute)
+		s.Trigger(ByLocal)
+		want(t, s.after(time.Hour), "start@0.04", "maildir@60.04", "retry@62.04")
+		if begun != 1 || doubts != 1 {
+			t.Errorf("begun %d times, in doubt %d times", begun, doubts)
+		}
+	})
+}
+
+// When the network changes, what waits because of it does not wait any longer;
+// what waits for another password does, also when the machine wakes.
+func TestNetworkChanged(t *testing.T) {
+	for name, row := range map[string]struct {
+		err   error
+		tries int // of the watch and of runs, in an hour with a change every minute
+	}{
+		"network":  {errDown, 120},
+		"password": {errBarred, 6},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tries, trouble := 0, row.err
+			perform(t, watches(func(ctx context.Context, w Watching) error {
+				if tries++; trouble != nil {
+					return trouble
+				}
+				w.Up("")
+				<-ctx.Done()
+				return ctx.Err()
+			}), func(s *stage) {
+				s.runsDo(func(context.Context, int, Trigger) Result { tries++; return Result{Err: trouble} })
+				s.after(30 * time.Minute)
+				tries = 0
+				for i := range 60 {
+					s.NetworkChanged()
+					s.after(30 * time.Second)
+					if name == "password" && i%10 == 0 {
+						s.jump(time.Hour)
+					}
+					s.after(30 * time.Second)
+				}
+				if tries > row.tries*5/4 || name == "network" && tries < row.tries {
+					t.Errorf("%d tries", tries)
+				}
+				if trouble = nil; name == "network" {
+					s.NetworkChanged()
+					s.after(time.Second)
+					if st := s.Status(); st.Err != nil || !st.Watches[0].Up {
+						t.Errorf("status %+v", st)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A run, and a watch that is just coming up, may hang on the network that was:
+// both begin anew over the one that is.
+func TestNetworkChangedWhileConnecting(t *testing.T) {
+	hangs := true
+	perform(t, watches(func(ctx context.Context, w Watching) error {
+		if !hangs {
+			w.Up("")
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	}), func(s *stage) {
+		s.runsDo(func(ctx context.Context, _ int, _ Trigger) Result {
+			if hangs {
+				<-ctx.Done()
+			}
+			return Result{Err: ctx.Err()}
+		})
+		s.after(10 * time.Second)
+		hangs = false
+		s.NetworkChanged()
+		s.after(time.Second)
+		if st := s.Status(); st.State != Idle || st.LastOK.IsZero() || !st.Watches[0].Up {
+			t.Errorf("status %+v", st)
+		}
+	})
+}

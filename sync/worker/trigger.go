@@ -13,7 +13,7 @@ const (
 	ByLocal    Trigger = "maildir" // a watch of the Maildir
 	ByRequest  Trigger = "request" // a person asked
 	ByRetry    Trigger = "retry"
-	ByWake     Trigger = "wake"     // the machine slept, or its clock was set
+	ByWake     Trigger = "wake"     // the machine slept, its clock was set, or the network changed
 	ByBackstop Trigger = "backstop" // nothing else came for long
 )
 

@@ -305,6 +305,11 @@ func (w *Worker) conclude(s *Status, res Result) {
 		s.LastOK, s.Err, s.Partial, s.Failures, s.Since = now, nil, false, 0, time.Time{}
 		return
 	}
+	if ofNetwork(res.Err) {
+		for _, x := range w.watchers {
+			x.suspect() // theirs is the same network
+		}
+	}
 	pause := w.backoff.Next(res.Err)
 	w.retryAt, w.blocked = time.Now().Add(pause), !res.Partial
 	if s.Failures == 0 {
@@ -391,21 +396,4 @@ func (w *Worker) idleFor() time.Duration {
 		return 0
 	}
 	return time.Since(w.lastRun)
-}
-
-// wake makes a new beginning after a sleep: connections may be dead without
-// knowing it, and a network that was away may be back.
-func (w *Worker) wake() {
-	w.mu.Lock()
-	if w.endRun != nil {
-		w.endRun(errWoke)
-	}
-	if !w.retryAt.IsZero() && w.status.Class() == mail.ClassNetwork {
-		w.retryAt, w.blocked = time.Now(), false
-	}
-	for _, x := range w.watchers {
-		x.renew()
-	}
-	w.mu.Unlock()
-	w.Trigger(ByWake)
 }

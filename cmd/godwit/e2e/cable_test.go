@@ -16,6 +16,7 @@ type cable struct {
 	cut      bool // nothing gets through, and everybody is told
 	swallows bool // nothing gets through, and nobody is told
 	calls    int  // connections that godwit wanted
+	age      int  // how often connections were forgotten
 	ends     map[net.Conn]bool
 	wait     sync.WaitGroup
 	changed  *sync.Cond // of swallows and cut
@@ -62,6 +63,10 @@ func (c *cable) set(change func()) {
 	c.changed.Broadcast()
 }
 
+// forget makes the connections that there are swallow what is sent from now on,
+// as when an address is another, or NAT has forgotten them. New ones work.
+func (c *cable) forget() { c.set(func() { c.age++ }) }
+
 // called is how many connections godwit wanted so far.
 func (c *cable) called() int {
 	c.mu.Lock()
@@ -100,13 +105,14 @@ func (c *cable) join(client net.Conn) {
 	c.mu.Lock()
 	cut = c.cut
 	c.ends[server] = true
+	age := c.age
 	c.mu.Unlock()
 	if cut {
 		return
 	}
 	var both sync.WaitGroup
-	both.Go(func() { c.pump(server, client) })
-	both.Go(func() { c.pump(client, server) })
+	both.Go(func() { c.pump(server, client, age) })
+	both.Go(func() { c.pump(client, server, age) })
 	both.Wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -114,16 +120,16 @@ func (c *cable) join(client net.Conn) {
 	delete(c.ends, server)
 }
 
-// pump passes one direction on. What comes while the cable swallows is lost,
-// and so is the end of the connection.
-func (c *cable) pump(to, from net.Conn) {
+// pump passes one direction on. What comes while the cable swallows, or once
+// the connection is forgotten, is lost, and so is its end.
+func (c *cable) pump(to, from net.Conn, age int) {
 	buf := make([]byte, 16<<10)
 	lost := false
 	for {
 		n, err := from.Read(buf)
 		c.mu.Lock()
-		lost = lost || c.swallows // TCP would not pass what follows a hole
-		for c.swallows && err != nil && !c.cut {
+		lost = lost || c.swallows || c.age > age // TCP would not pass what follows a hole
+		for (c.swallows || c.age > age) && err != nil && !c.cut {
 			c.changed.Wait()
 		}
 		c.mu.Unlock()
