@@ -32,6 +32,8 @@ var (
 	// ErrDamaged: the file of a message is missing, or its bytes are not those
 	// that were stored.
 	ErrDamaged = errors.New("the stored message is damaged")
+	// ErrStale: the catalogue is older than the manifests beside it.
+	ErrStale = errors.New("the catalogue is older than the archive")
 	// ErrReadOnly: a generation of the past cannot be changed.
 	ErrReadOnly = errors.New("the archive is open for reading only")
 )
@@ -60,7 +62,7 @@ type Options struct {
 type Archive struct {
 	opt   Options
 	db    *sqlite.DB
-	files files
+	files *files
 
 	writing sync.Mutex // held by an effect on its way into the catalogue
 }
@@ -78,14 +80,15 @@ func Open(ctx context.Context, o Options) (*Archive, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := layOut(o); err != nil {
+	f := &files{dir: o.Dir, sync: !o.NoSync, seam: o.seam}
+	if err := f.layOut(); err != nil {
 		return nil, fault(err)
 	}
 	db, err := sqlite.Open(ctx, filepath.Join(o.Dir, CatalogueFile), schema)
 	if err != nil {
 		return nil, fault(err)
 	}
-	return &Archive{opt: o, db: db, files: files{dir: o.Dir, sync: !o.NoSync, seam: o.seam}}, nil
+	return &Archive{opt: o, db: db, files: f}, nil
 }
 
 // OpenReadOnly opens the archive in a directory for reading, also while a run
@@ -104,7 +107,7 @@ func OpenReadOnly(ctx context.Context, dir string) (*Archive, error) {
 	if err != nil {
 		return nil, fault(err)
 	}
-	return &Archive{opt: Options{Dir: dir, Clock: time.Now}, db: db, files: files{dir: dir}}, nil
+	return &Archive{opt: Options{Dir: dir, Clock: time.Now}, db: db, files: &files{dir: dir}}, nil
 }
 
 // Close ends the use of the archive. What was recorded is durable already.
@@ -139,15 +142,17 @@ const readmeFile = "README"
 var readme []byte
 
 // layOut makes the directories of an archive, durably, readable by their
-// owner alone.
-func layOut(o Options) error {
-	f := files{dir: o.Dir, sync: !o.NoSync, seam: o.seam}
+// owner alone, and tidies up after a process that died.
+func (f *files) layOut() error {
 	for _, dir := range []string{"", messagesDir, manifestsDir, tmpDir} {
-		if err := f.makeDir(filepath.Join(o.Dir, dir)); err != nil {
+		if err := f.makeDir(filepath.Join(f.dir, dir)); err != nil {
 			return err
 		}
 	}
-	name := filepath.Join(o.Dir, readmeFile)
+	if err := f.clear(); err != nil {
+		return err
+	}
+	name := filepath.Join(f.dir, readmeFile)
 	if _, err := os.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

@@ -5,6 +5,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/godwit-mail/godwit/mail"
 )
 
 // The directories of an archive.
@@ -19,6 +26,32 @@ type files struct {
 	dir  string
 	sync bool
 	seam seam
+
+	serial atomic.Int64 // of names in tmp
+
+	compressing sync.Mutex // held by who uses it
+	encoder     *zstd.Encoder
+}
+
+// message is where the file of a message lies.
+func (f *files) message(d mail.Digest) string {
+	name := d.String()
+	return filepath.Join(f.dir, messagesDir, name[:2], name+".zst")
+}
+
+// tmp is a name for what is being written.
+func (f *files) tmp(suffix string) string {
+	return filepath.Join(f.dir, tmpDir, strconv.FormatInt(f.serial.Add(1), 10)+suffix)
+}
+
+// clear removes what a process that died was writing.
+func (f *files) clear() error {
+	dir := filepath.Join(f.dir, tmpDir)
+	list, err := os.ReadDir(dir)
+	for _, e := range list {
+		err = errors.Join(err, f.remove(filepath.Join(dir, e.Name())))
+	}
+	return err
 }
 
 // makeDir makes a directory, durably, and those above it that lack.
@@ -36,50 +69,45 @@ func (f *files) makeDir(path string) error {
 	return f.syncDir(filepath.Dir(path))
 }
 
-// syncDir makes the names in a directory durable.
-func (f *files) syncDir(path string) error {
-	if !f.sync {
-		return nil
-	}
-	return f.seam.run("sync directory", path, func() error {
-		d, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		return errors.Join(d.Sync(), d.Close())
+// create makes a new file, which nobody will change.
+func (f *files) create(path string) (file *os.File, err error) {
+	err = f.seam.run("create", path, func() (err error) {
+		file, err = os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o400)
+		return err
 	})
+	return file, err
 }
 
 // writeWhole writes a small file, durably, so that it is there whole or not.
 func (f *files) writeWhole(path string, data []byte) error {
-	tmp := filepath.Join(f.dir, tmpDir, filepath.Base(path))
-	if err := f.writeTmp(tmp, data); err != nil {
+	tmp := f.tmp("")
+	file, err := f.create(tmp)
+	if err != nil {
+		return err
+	}
+	if _, err := (seamWriter{file, f.seam}).Write(data); err != nil {
+		return errors.Join(err, file.Close(), f.remove(tmp))
+	}
+	return f.finish(file, tmp, path)
+}
+
+// finish makes a file that was written durable under its name.
+func (f *files) finish(file *os.File, tmp, path string) error {
+	var err error
+	if f.sync {
+		err = f.seam.run("sync", tmp, file.Sync)
+	}
+	if err := errors.Join(err, file.Close()); err != nil {
 		return errors.Join(err, f.remove(tmp))
 	}
-	if err := f.seam.run("rename", path, func() error { return os.Rename(tmp, path) }); err != nil {
+	if err := f.rename(tmp, path); err != nil {
 		return errors.Join(err, f.remove(tmp))
 	}
 	return f.syncDir(filepath.Dir(path))
 }
 
-// writeTmp writes a new file, durably but for its name.
-func (f *files) writeTmp(path string, data []byte) error {
-	var file *os.File
-	err := f.seam.run("create", path, func() (err error) {
-		file, err = os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o400)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	err = f.seam.run("write", path, func() error {
-		_, err := file.Write(data)
-		return err
-	})
-	if err == nil && f.sync {
-		err = f.seam.run("sync", path, file.Sync)
-	}
-	return errors.Join(err, file.Close())
+func (f *files) rename(from, to string) error {
+	return f.seam.run("rename", to, func() error { return os.Rename(from, to) })
 }
 
 // remove takes away a file that may be there.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"math"
 	"time"
 )
 
@@ -86,26 +85,4 @@ func (a *Archive) generations(ctx context.Context, where string, args ...any) (l
 		return err
 	})
 	return list, fault(err)
-}
-
-// moment is a time as the catalogue has it: nanoseconds since 1970, 0 for the
-// zero time, and for what lies outside the years that this can tell the
-// nearest that it can.
-func moment(t time.Time) int64 {
-	switch {
-	case t.IsZero():
-		return 0
-	case t.Year() < 1678:
-		return math.MinInt64
-	case t.Year() > 2261:
-		return math.MaxInt64
-	}
-	return t.UnixNano()
-}
-
-func fromMoment(n int64) time.Time {
-	if n == 0 {
-		return time.Time{}
-	}
-	return time.Unix(0, n).UTC()
 }

@@ -38,3 +38,17 @@ func diskHint(err error) string {
 	}
 	return ""
 }
+
+// A seamWriter writes into a file by way of a seam.
+type seamWriter struct {
+	file *os.File
+	seam seam
+}
+
+func (w seamWriter) Write(p []byte) (n int, err error) {
+	err = w.seam.run("write", w.file.Name(), func() (err error) {
+		n, err = w.file.Write(p)
+		return err
+	})
+	return n, err
+}

@@ -32,27 +32,29 @@ INSERT INTO sequence (name, next) VALUES ('mailbox', 1), ('message', 1), ('place
 -- mailbox, and every message of each was catalogued or is in quarantine. Why
 -- tells a person why it is not. Came, went, changed (flags) and moved count
 -- messages against the generation before; mailboxes, messages and bytes are
--- what it holds, stored the bytes of the message files that it added. Changes
--- is the change counter before its first effect. Manifest is the digest of
--- its manifest file, NULL until that is written. Retired is when retention
--- gave it up, 0 if it did not.
+-- what it holds, stored the bytes of the message files that it added. Its
+-- effects have change numbers from changes on, the messages that it added
+-- numbers from first_message on. Manifest is the digest of its manifest file,
+-- NULL until that is written. Retired is when retention gave it up, 0 if it
+-- did not.
 CREATE TABLE generation (
-    n         INTEGER PRIMARY KEY CHECK (n > 0),
-    began     INTEGER NOT NULL,
-    ended     INTEGER NOT NULL,
-    complete  INTEGER NOT NULL CHECK (complete IN (0, 1)),
-    why       TEXT NOT NULL,
-    came      INTEGER NOT NULL,
-    went      INTEGER NOT NULL,
-    changed   INTEGER NOT NULL,
-    moved     INTEGER NOT NULL,
-    mailboxes INTEGER NOT NULL,
-    messages  INTEGER NOT NULL,
-    bytes     INTEGER NOT NULL,
-    stored    INTEGER NOT NULL,
-    changes   INTEGER NOT NULL,
-    manifest  BLOB,
-    retired   INTEGER NOT NULL
+    n             INTEGER PRIMARY KEY CHECK (n > 0),
+    began         INTEGER NOT NULL,
+    ended         INTEGER NOT NULL,
+    complete      INTEGER NOT NULL CHECK (complete IN (0, 1)),
+    why           TEXT NOT NULL,
+    came          INTEGER NOT NULL,
+    went          INTEGER NOT NULL,
+    changed       INTEGER NOT NULL,
+    moved         INTEGER NOT NULL,
+    mailboxes     INTEGER NOT NULL,
+    messages      INTEGER NOT NULL,
+    bytes         INTEGER NOT NULL,
+    stored        INTEGER NOT NULL,
+    changes       INTEGER NOT NULL,
+    first_message INTEGER NOT NULL,
+    manifest      BLOB,
+    retired       INTEGER NOT NULL
 ) STRICT;
 
 -- A mailbox, from its creation to its removal, whatever it was called. Change
@@ -97,6 +99,7 @@ CREATE TABLE message (
     sender      TEXT NOT NULL,
     message_id  TEXT NOT NULL
 ) STRICT;
+CREATE INDEX message_body ON message (body) WHERE body IS NOT NULL;
 
 -- A message in a mailbox: from the generation in which it came there to the
 -- one in which it was no longer there. Flags are those that it has now, or had
@@ -104,9 +107,10 @@ CREATE TABLE message (
 -- Change is the change counter at the last change of the row. Uid and
 -- uidvalidity are what the message was called where it came from, '' if that
 -- is not known. Token is the name that the run gave to the effect, so that one
--- whose outcome it never learned can be found again. Internal date, in seconds
--- since 1970 (NULL if not known), with its nanoseconds and the offset of its
--- time zone in seconds.
+-- whose outcome it never learned can be found again. Origin is the placement
+-- that a move made this one of. Date is the internal date, in seconds since
+-- 1970 (NULL if not known), with its nanoseconds and the offset of its time
+-- zone in seconds.
 CREATE TABLE placement (
     id          INTEGER PRIMARY KEY,
     mailbox     INTEGER NOT NULL REFERENCES mailbox (id),
@@ -116,6 +120,7 @@ CREATE TABLE placement (
     flags_from  INTEGER NOT NULL,
     flags       TEXT NOT NULL,
     message     INTEGER NOT NULL REFERENCES message (id),
+    origin      INTEGER,
     date        INTEGER,
     date_nsec   INTEGER NOT NULL,
     date_zone   INTEGER NOT NULL,
