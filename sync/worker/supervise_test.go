@@ -296,18 +296,19 @@ func TestNetworkChanged(t *testing.T) {
 		"password": {errBarred, 6},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tries, trouble := 0, row.err
+			var tries atomic.Int32
+			trouble := row.err
 			perform(t, watches(func(ctx context.Context, w Watching) error {
-				if tries++; trouble != nil {
+				if tries.Add(1); trouble != nil {
 					return trouble
 				}
 				w.Up("")
 				<-ctx.Done()
 				return ctx.Err()
 			}), func(s *stage) {
-				s.runsDo(func(context.Context, int, Trigger) Result { tries++; return Result{Err: trouble} })
+				s.runsDo(func(context.Context, int, Trigger) Result { tries.Add(1); return Result{Err: trouble} })
 				s.after(30 * time.Minute)
-				tries = 0
+				tries.Store(0)
 				for i := range 60 {
 					s.NetworkChanged()
 					s.after(30 * time.Second)
@@ -316,8 +317,8 @@ func TestNetworkChanged(t *testing.T) {
 					}
 					s.after(30 * time.Second)
 				}
-				if tries > row.tries*5/4 || name == "network" && tries < row.tries {
-					t.Errorf("%d tries", tries)
+				if n := int(tries.Load()); n > row.tries*5/4 || name == "network" && n < row.tries {
+					t.Errorf("%d tries", n)
 				}
 				if trouble = nil; name == "network" {
 					s.NetworkChanged()
