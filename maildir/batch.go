@@ -19,15 +19,15 @@ import (
 // convention of Maildir.
 const staleTmp = 36 * time.Hour
 
-// A batch is messages on their way into one mailbox. They lie in tmp until
-// Commit, which makes their bytes durable, renames them to where they are
-// seen, and makes that durable.
+// A batch is messages on their way into one mailbox. They lie in tmp, or
+// without a name (see unnamed.go), until Commit, which makes their bytes
+// durable, renames or links them to where they are seen, and makes that durable.
 //
 // A batch may be filled while the one before it is committed, by two
 // goroutines, so there is one rule: Put, Add and Abort use what is the batch's
 // own (its open directories and its storer) and only look at what Maildir and
-// mailbox keep of the tree, which stands still meanwhile; Put alone uses
-// Maildir.cleaned. All else that batches share (scratch, locals, durable,
+// mailbox keep of the tree, which stands still meanwhile; they alone use
+// Maildir.cleaned and Maildir.linkings. All else that batches share (scratch, locals, durable,
 // canon, and of a mailbox list, seen, stands, own, table and locked) belongs
 // to Commit, and commits follow each other.
 type batch struct {
@@ -38,21 +38,31 @@ type batch struct {
 	storer *storer // nil before the first Add
 	staged []*staged
 	open   []*staged
-	// unsynced are written and closed: a big batch is made durable as a whole.
+	// linking is how files without a name are linked, once that was asked. When
+	// one of them has a number of most or above, no more are opened.
+	linking        linking
+	most           int
+	asked, crowded bool
+	// unsynced are written, and closed if they have a name: a big batch is made
+	// durable as a whole.
 	unsynced []*staged
 	touched  []*dir // got or lost an entry
 	over     bool
 }
 
-// A staged message lies in tmp.
+// A staged message is written and not placed yet.
 type staged struct {
 	flags  mail.FlagSet // that it is to have
 	date   time.Time    // zero if not known
 	token  string       // see mail.Item
-	name   string       // in tmp; "" when it is there no more
+	name   string       // in tmp; "" when it is there no more, or never was
+	how    linking      // of a file without a name
 	file   *handle
 	placed plan.Placed
 }
+
+// waits tells whether the message is still to be placed.
+func (s *staged) waits() bool { return s.name != "" || s.how != linkNever && s.file != nil }
 
 // A Batch is the engine's: the same type, told in words that a side may know.
 type Batch = interface {
@@ -102,7 +112,7 @@ func (m *Maildir) clean(tmp *dir, than time.Duration) {
 	}
 }
 
-// Add writes one message to tmp.
+// Add writes one message.
 func (b *batch) Add(ctx context.Context, in plan.Incoming) error {
 	if b.over {
 		return errors.New("the batch is over")
@@ -132,26 +142,40 @@ func (b *batch) write(ctx context.Context, s *staged, open func() (io.ReadCloser
 	if b.storer == nil {
 		b.storer = newStorer(storeBuffer)
 	}
-	name := uniqueKey(b.m.opt.Clock())
-	s.file, s.placed.Ident, err = b.storer.store(b.tmp, name, contextReader{ctx, body})
+	at := berth{tmp: b.tmp}
+	if s.how = b.nextLinking(); s.how == linkNever {
+		at.name = uniqueKey(b.m.opt.Clock())
+	}
+	s.file, s.placed.Ident, err = b.storer.store(at, contextReader{ctx, body})
 	if cerr := body.Close(); err == nil && cerr != nil {
-		s.name, err = name, cerr
+		s.name, err = at.name, cerr
 	}
 	if err != nil {
 		return err
 	}
-	s.name = name
-	if !s.date.IsZero() {
-		if err := b.tmp.setTime(name, s.date); err != nil {
-			return err
-		}
+	s.name = at.name
+	// The kernel gives the lowest number that is free, so all below are taken.
+	b.crowded = b.crowded || s.how != linkNever && s.file.fd >= b.most
+	if err := b.setTime(s); err != nil {
+		return err
 	}
 	st, err := s.file.stat() // a new name changes nothing of the mark
 	s.placed.Stat = st.mark()
 	return err
 }
 
-// discard takes a message out of tmp.
+// setTime gives a message the date it is to have.
+func (b *batch) setTime(s *staged) error {
+	switch {
+	case s.date.IsZero():
+		return nil
+	case s.name == "":
+		return s.file.setTime(s.date)
+	}
+	return b.tmp.setTime(s.name, s.date)
+}
+
+// discard throws a message away that was not placed.
 func (b *batch) discard(s *staged) {
 	if s.file != nil {
 		s.file.Close()
@@ -184,11 +208,11 @@ func (b *batch) Commit(ctx context.Context) ([]plan.Placed, error) {
 	return placed, err
 }
 
-// place renames the staged messages to where they are seen.
+// place moves the staged messages to where they are seen.
 func (b *batch) place(ctx context.Context) error {
 	var all mail.FlagSet
 	for _, s := range b.staged {
-		if s.name != "" {
+		if s.waits() {
 			all = all.Union(s.flags)
 		}
 	}
@@ -204,7 +228,7 @@ func (b *batch) place(ctx context.Context) error {
 	}
 	b.f.box.list = nil // we are about to change it
 	for _, s := range b.staged {
-		if s.name == "" {
+		if !s.waits() {
 			continue
 		}
 		if ctx.Err() != nil {
@@ -229,14 +253,14 @@ func (b *batch) place(ctx context.Context) error {
 func (b *batch) tokenKeys() []mail.Ref {
 	keys := []mail.Ref{}
 	for _, s := range b.staged {
-		if token := s.token; s.name != "" && validToken(token) {
+		if token := s.token; s.waits() && validToken(token) {
 			keys = append(keys, mail.Ref(tokenKey(b.date(s), token)))
 		}
 	}
 	return keys
 }
 
-// placeOne renames one message to its key.
+// placeOne gives one message its key.
 func (b *batch) placeOne(ctx context.Context, s *staged, words *table, there *view) error {
 	key := ""
 	if token := s.token; validToken(token) {
@@ -260,7 +284,7 @@ func (b *batch) placeOne(ctx context.Context, s *staged, words *table, there *vi
 		if flagLetters != "" {
 			to, name = b.f.cur, key+withLetters("", flagLetters)
 		}
-		err := b.tmp.rename(s.name, to, name)
+		err := b.move(s, to, name)
 		if errors.Is(err, unix.EEXIST) {
 			key = uniqueKey(b.m.opt.Clock())
 			continue
@@ -268,12 +292,30 @@ func (b *batch) placeOne(ctx context.Context, s *staged, words *table, there *vi
 		if err != nil {
 			return err
 		}
-		s.name = ""
 		s.placed.Ref, s.placed.Flags = mail.Ref(key), taken
 		b.f.box.own.add(key)
 		touch(&b.touched, to)
 		return nil
 	}
+}
+
+// move renames or links a message to where it is seen.
+func (b *batch) move(s *staged, to *dir, name string) error {
+	if s.how == linkNever {
+		err := b.tmp.rename(s.name, to, name)
+		if err == nil {
+			s.name = ""
+			b.m.durable.renamed++
+		}
+		return err
+	}
+	if err := s.file.link(s.how, to, name); err != nil {
+		return err
+	}
+	_ = s.file.Close() // where a close can fail, there are no such files
+	s.file = nil
+	b.m.durable.linked++
+	return nil
 }
 
 // gave tells whether a message of this very batch got the key.
@@ -320,7 +362,7 @@ func (b *batch) already(ctx context.Context, s *staged, key string, words *table
 	return true, nil
 }
 
-// syncDirs makes the renames durable. If that fails, nobody knows what a
+// syncDirs makes the new names durable. If that fails, nobody knows what a
 // crash would leave.
 func (b *batch) syncDirs() error {
 	var errs []error
@@ -340,7 +382,7 @@ func (b *batch) syncDirs() error {
 	return err
 }
 
-// Abort throws away what lies in tmp.
+// Abort throws away what was not placed.
 func (b *batch) Abort() {
 	if !b.over {
 		b.end()

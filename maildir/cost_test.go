@@ -52,9 +52,11 @@ func settledBox(t *testing.T, n int) (*fixture, *tap, map[mail.Ref]mail.Item) {
 
 // TestDeliveryCost: a message that fits in memory takes six system calls from
 // its bytes to its place, and nothing is listed for those that follow.
-func TestDeliveryCost(t *testing.T) {
+func TestDeliveryCost(t *testing.T) { bothWays(t, testDeliveryCost) }
+
+func testDeliveryCost(t *testing.T, by way) {
 	x := &tap{}
-	fx := newFixture(t, Options{FSync: true, seam: x.seam})
+	fx := newFixture(t, by(Options{FSync: true, seam: x.seam}))
 	fx.make(mail.Inbox)
 	deliver := func(from, n int) {
 		in := make([]plan.Incoming, n)
@@ -67,7 +69,12 @@ func TestDeliveryCost(t *testing.T) {
 	deliver(0, 1)
 	x.calls = nil
 	deliver(1, 200)
-	wantCalls(t, "200 messages: files", x.called("/INBOX/tmp/"), "close:200 create:200 rename:200 set the time of:200 stat:200 write:200")
+	if fx.Durability().Linked == 0 {
+		wantCalls(t, "200 messages: files", x.called("/INBOX/tmp/"), "close:200 create:200 rename:200 set the time of:200 stat:200 write:200")
+	} else {
+		wantCalls(t, "200 messages: files", x.called("/INBOX/tmp/#"), "close:200 link:200 set the time of:200 stat:200 write:200")
+		wantCalls(t, "and tmp", x.called("/INBOX/tmp"), "close:200 create unnamed:200 link:200 open:1 set the time of:200 stat:201 sync the file system of:1 write:200")
+	}
 	wantCalls(t, "all that is listed", x.called("/INBOX/cur"), "open:1 stat:2 sync directory:1")
 	wantEqual(t, "syncs", x.called("")["sync the file system of"], 1)
 	wantEqual(t, "syncs of files", x.called("")["sync"], 0)

@@ -44,6 +44,7 @@ func TestStoredForm(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.close()
+	how := d.linking(time.Now())
 	rapid.Check(t, func(t *rapid.T) {
 		wire := strings.Join(rapid.SliceOf(rapid.SampledFrom([]string{"a", "bc", "\r\n", "\r\n", "\r\n", "\n", "\r", "Subject: x\r\n", "\x00", "\xff"})).Draw(t, "wire"), "")
 		size := rapid.IntRange(1, 7).Draw(t, "buffer")
@@ -51,12 +52,21 @@ func TestStoredForm(t *testing.T) {
 		if rapid.Bool().Draw(t, "with EOF at the end") {
 			in = iotest.DataErrReader(in)
 		}
-		file, id, err := newStorer(size).store(d, "x", in)
+		at := berth{tmp: d}
+		if how == linkNever || rapid.Bool().Draw(t, "named") {
+			at.name = "x"
+		}
+		file, id, err := newStorer(size).store(at, in)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer d.unlink("x")
 		defer file.Close()
+		if at.name == "" {
+			if err := file.link(how, d, "x"); err != nil {
+				t.Fatal(err)
+			}
+		}
 		stored, err := os.ReadFile(d.path + "/x")
 		if err != nil {
 			t.Fatal(err)
@@ -93,9 +103,11 @@ func TestExactReader(t *testing.T) {
 	}
 }
 
-func TestDelivery(t *testing.T) {
+func TestDelivery(t *testing.T) { bothWays(t, testDelivery) }
+
+func testDelivery(t *testing.T, by way) {
 	for _, fsync := range []bool{true, false} {
-		fx := newFixture(t, Options{FSync: fsync})
+		fx := newFixture(t, by(Options{FSync: fsync}))
 		fx.make(mail.Inbox)
 		date := time.Date(2020, 2, 3, 4, 5, 6, 0, time.UTC)
 		body := "Subject: x\r\n\r\nhello\r\n"
@@ -134,8 +146,10 @@ func TestDelivery(t *testing.T) {
 
 // TestSameKeyTwice: no file is overwritten; the very message that is there
 // already is found again.
-func TestSameKeyTwice(t *testing.T) {
-	fx := newFixture(t, Options{})
+func TestSameKeyTwice(t *testing.T) { bothWays(t, testSameKeyTwice) }
+
+func testSameKeyTwice(t *testing.T, by way) {
+	fx := newFixture(t, by(Options{}))
 	fx.make(mail.Inbox)
 	item := mail.Item{Token: token, Date: time.Unix(1000, 0)}
 	first := fx.put(mail.Inbox, incoming(1, "one\r\n", item))[0]
@@ -166,8 +180,10 @@ func TestSameKeyTwice(t *testing.T) {
 }
 
 // TestBrokenBody: one message that fails does not stop the others, and leaves nothing.
-func TestBrokenBody(t *testing.T) {
-	fx := newFixture(t, Options{FSync: true})
+func TestBrokenBody(t *testing.T) { bothWays(t, testBrokenBody) }
+
+func testBrokenBody(t *testing.T, by way) {
+	fx := newFixture(t, by(Options{FSync: true}))
 	fx.make(mail.Inbox)
 	broken := errors.New("the line broke")
 	bad := func(tag int, head string) plan.Incoming {
@@ -201,7 +217,9 @@ func TestBrokenBody(t *testing.T) {
 }
 
 // TestFullDisk: a write that fails for want of room is that message's fault.
-func TestFullDisk(t *testing.T) {
+func TestFullDisk(t *testing.T) { bothWays(t, testFullDisk) }
+
+func testFullDisk(t *testing.T, by way) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err != nil {
 		t.Fatal(err)
@@ -216,7 +234,7 @@ func TestFullDisk(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	fx := newFixture(t, Options{FSync: true})
+	fx := newFixture(t, by(Options{FSync: true}))
 	fx.make(mail.Inbox)
 	placed, err := fx.tryPut(mail.Inbox,
 		incoming(1, strings.Repeat("large\r\n", 100000), mail.Item{}),
@@ -229,8 +247,10 @@ func TestFullDisk(t *testing.T) {
 	wantEqual(t, "messages", len(items), 1)
 }
 
-func TestAbort(t *testing.T) {
-	fx := newFixture(t, Options{})
+func TestAbort(t *testing.T) { bothWays(t, testAbort) }
+
+func testAbort(t *testing.T, by way) {
+	fx := newFixture(t, by(Options{}))
 	fx.make(mail.Inbox)
 	b, err := fx.Put(t.Context(), fx.ids[mail.Inbox])
 	if err != nil {
@@ -269,9 +289,11 @@ func TestLeftovers(t *testing.T) {
 
 // TestLargeMessage: memory does not grow with the message, whichever form it
 // is stored in.
-func TestLargeMessage(t *testing.T) {
+func TestLargeMessage(t *testing.T) { bothWays(t, testLargeMessage) }
+
+func testLargeMessage(t *testing.T, by way) {
 	const size = 100 << 20
-	fx := newFixture(t, Options{})
+	fx := newFixture(t, by(Options{}))
 	fx.make(mail.Inbox)
 	line := strings.Repeat("x", 998) + "\r\n"
 	for _, last := range []string{"\r\n", "bare\n"} {

@@ -5,9 +5,11 @@
 //   - Nothing is read or written outside the root (and the directory of an
 //     INBOX that lies elsewhere): every step down is one openat that refuses
 //     symbolic links, and no name with a slash in it reaches the kernel.
-//   - No file is ever overwritten: every rename refuses a target that exists.
+//   - No file is ever overwritten: every rename and link refuses a target that
+//     exists.
 //   - What is reported as done is durable: the file is synced before it is
-//     renamed to where it is seen, the directory after (unless FSync is off).
+//     renamed or linked to where it is seen, the directory after (unless FSync
+//     is off).
 //   - Absence is claimed only of a listing that stood still or came out equal
 //     twice. A file that a mail program renames meanwhile is never taken for gone.
 //   - A keyword's letter is durable in dovecot-keywords before a file bears it.

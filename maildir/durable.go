@@ -31,6 +31,8 @@ type durability struct {
 	wholes        int // batches
 	singles       int
 	without       bool // there is no syncfs here
+	// How many messages were renamed from tmp, and linked as files without a name.
+	renamed, linked int
 }
 
 // Durability tells how delivered mail was made durable, and what that cost.
@@ -44,6 +46,10 @@ type Durability struct {
 	// BySyncFS and ByFDataSync are how many big batches went each way. Small
 	// batches are always synced file by file.
 	BySyncFS, ByFDataSync int
+	// Renamed and Linked are how many messages got their place by a rename from
+	// tmp, and by a link to a file that had no name until then. Linked is 0
+	// where the file system does not have such files, or none that last.
+	Renamed, Linked int
 }
 
 // Durability tells what was chosen in this run. It is for a person to read,
@@ -52,7 +58,7 @@ func (m *Maildir) Durability() Durability {
 	m.committing.Lock()
 	defer m.committing.Unlock()
 	d := &m.durable
-	out := Durability{SyncFS: d.whole, FDataSync: d.single, BySyncFS: d.wholes, ByFDataSync: d.singles}
+	out := Durability{SyncFS: d.whole, FDataSync: d.single, BySyncFS: d.wholes, ByFDataSync: d.singles, Renamed: d.renamed, Linked: d.linked}
 	switch {
 	case !m.opt.FSync:
 		out.Mode = "off"
@@ -107,18 +113,28 @@ func spent(old, took time.Duration, files int) time.Duration {
 	return (old + now) / 2
 }
 
-// closeUnsynced closes what a big batch has open, and leaves the syncing to Commit.
+// closeUnsynced closes what a big batch has open, but for files without a
+// name, and leaves the syncing to Commit.
 func (b *batch) closeUnsynced() {
 	for _, s := range b.open {
-		if err := s.file.Close(); err != nil {
+		if err := s.close(); err != nil {
 			s.placed.Err = localFault(mail.GradeMessage, err)
 			b.discard(s)
 			continue
 		}
-		s.file = nil
 		b.unsynced = append(b.unsynced, s)
 	}
 	b.open = b.open[:0]
+}
+
+// close closes a file that can be found again by its name.
+func (s *staged) close() error {
+	if s.how != linkNever {
+		return nil
+	}
+	file := s.file
+	s.file = nil
+	return file.Close()
 }
 
 // syncAll makes the bytes of everything that was added durable.
@@ -146,17 +162,15 @@ func (b *batch) syncAll() {
 	b.m.durable.tookSingle(time.Since(began), files)
 }
 
-// syncEach opens every file again and syncs it. An error that the file system
-// met before is told to a new opener as well (Linux since 4.13).
+// syncEach syncs every file; it opens those again that were closed. An error
+// that the file system met before is told to a new opener as well (Linux
+// since 4.13).
 func (b *batch) syncEach() {
 	var g errgroup.Group
 	g.SetLimit(syncers)
 	for _, s := range b.unsynced {
 		g.Go(func() error {
-			file, _, err := b.tmp.read(s.name)
-			if err == nil {
-				err = errors.Join(file.sync(), file.Close())
-			}
+			err := b.syncAgain(s)
 			if err != nil {
 				s.placed.Err = localFault(mail.GradeMessage, err)
 			}
@@ -172,7 +186,20 @@ func (b *batch) syncEach() {
 	b.unsynced = nil
 }
 
-// syncOpen makes the bytes of the open files durable and closes them.
+// syncAgain syncs a file that was left unsynced.
+func (b *batch) syncAgain(s *staged) error {
+	if s.file != nil {
+		return s.file.sync()
+	}
+	file, _, err := b.tmp.read(s.name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.sync(), file.Close())
+}
+
+// syncOpen makes the bytes of the open files durable and closes them, but for
+// files without a name.
 func (b *batch) syncOpen() {
 	var g errgroup.Group
 	g.SetLimit(syncers)
@@ -182,10 +209,9 @@ func (b *batch) syncOpen() {
 			if b.m.opt.FSync {
 				err = s.file.sync()
 			}
-			if cerr := s.file.Close(); err == nil {
+			if cerr := s.close(); err == nil {
 				err = cerr
 			}
-			s.file = nil
 			if err != nil {
 				s.placed.Err = localFault(mail.GradeMessage, err)
 			}

@@ -78,6 +78,9 @@ func soundsOf(call, path string) []sound {
 	case "rename":
 		from, to, _ := strings.Cut(path, arrow)
 		return audible(sound{from, false}, sound{to, true})
+	case "link":
+		_, to, _ := strings.Cut(path, arrow)
+		return audible(sound{to, true})
 	case "remove":
 		return audible(sound{path, false})
 	case "mkdir", "create":

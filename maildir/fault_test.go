@@ -43,8 +43,10 @@ var faultModes = []faultMode{
 // TestEveryCallFails lets every single system call of a run fail, in every
 // way. Whatever becomes of the run: nothing is lost or half written, the error
 // names the file and what to do, and one clean run mends it all.
-func TestEveryCallFails(t *testing.T) {
-	want, _ := eventful(t, Options{FSync: true})
+func TestEveryCallFails(t *testing.T) { bothWays(t, testEveryCallFails) }
+
+func testEveryCallFails(t *testing.T, by way) {
+	want, _ := eventful(t, by(Options{FSync: true}))
 	x := &tap{}
 	if rep, err := want.run(x); err != nil || rep.Exit() != 0 {
 		t.Fatalf("undisturbed: %v, %v", err, rep.Faults)
@@ -74,7 +76,7 @@ func TestEveryCallFails(t *testing.T) {
 			}
 			points, failed := 0, 0
 			for n, more := 1, true; more && failed < 5; n += stride {
-				if !t.Run(strconv.Itoa(n), func(t *testing.T) { more = faultAt(t, n, m, want) }) {
+				if !t.Run(strconv.Itoa(n), func(t *testing.T) { more = faultAt(t, n, m, want, by) }) {
 					failed++
 				}
 				points++
@@ -85,8 +87,8 @@ func TestEveryCallFails(t *testing.T) {
 }
 
 // faultAt lets call n fail, and tells whether there was such a call.
-func faultAt(t *testing.T, n int, m faultMode, want *account) bool {
-	a, gone := eventful(t, Options{FSync: true})
+func faultAt(t *testing.T, n int, m faultMode, want *account, by way) bool {
+	a, gone := eventful(t, by(Options{FSync: true}))
 	x := &tap{at: n, mode: m.mode, errno: m.errno, lasting: m.lasting, only: m.calls}
 	rep, _ := a.run(x)
 	if x.hit == "" {

@@ -53,12 +53,14 @@ func (a *account) bulky(from, n int) {
 
 // TestFullFileSystem fills a real file system up: what fits is there, whole, the
 // error says what to do, and with room again the rest follows.
-func TestFullFileSystem(t *testing.T) {
+func TestFullFileSystem(t *testing.T) { bothWays(t, testFullFileSystem) }
+
+func testFullFileSystem(t *testing.T, by way) {
 	dir, remount, ok := mountSmall(t, "size=300k")
 	if !ok {
 		return
 	}
-	a := newAccount(t, Options{FSync: true})
+	a := newAccount(t, by(Options{FSync: true}))
 	a.opt.Root = filepath.Join(dir, "mail")
 	a.bulky(0, 100)
 	for range 2 { // a second run on the full disk makes nothing worse
@@ -103,7 +105,9 @@ func told(faults []error, errno syscall.Errno, hint string) bool {
 // TestReadOnly: a Maildir that cannot be written to is told of, and nothing is
 // done on the server either: the run could not be stamped. By the seam, and on
 // a real file system where one may be mounted.
-func TestReadOnly(t *testing.T) {
+func TestReadOnly(t *testing.T) { bothWays(t, testReadOnly) }
+
+func testReadOnly(t *testing.T, by way) {
 	busy := func(a *account) {
 		for n := range 5 {
 			a.serve("INBOX", n, mail.Seen)
@@ -116,7 +120,7 @@ func TestReadOnly(t *testing.T) {
 		a.drop("INBOX", 6, "")
 	}
 	t.Run("seam", func(t *testing.T) {
-		a := newAccount(t, Options{FSync: true})
+		a := newAccount(t, by(Options{FSync: true}))
 		busy(a)
 		checkReadOnly(t, a, &tap{only: mutating, at: 1, mode: failBefore, errno: unix.EROFS, always: true})
 		a.sync()
@@ -127,7 +131,7 @@ func TestReadOnly(t *testing.T) {
 		if !ok {
 			return
 		}
-		a := newAccount(t, Options{FSync: true})
+		a := newAccount(t, by(Options{FSync: true}))
 		a.opt.Root = filepath.Join(dir, "mail")
 		busy(a)
 		remount(unix.MS_RDONLY, "")

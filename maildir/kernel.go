@@ -12,13 +12,14 @@ import (
 // every system call on the tree, by its name and path, and lets it happen or
 // not. Nil, as it always is outside of tests, costs one comparison a call.
 //
-// The calls: "open", "create", "list", "stat", "read", "write", "truncate",
-// "chmod", "sync" (of a file), "sync directory", "sync the file system of",
-// "close", "rename" (its path is "FROM -> TO"), "mkdir", "remove", "set the
+// The calls: "open", "create", "create unnamed" (its path is the directory),
+// "list", "stat", "read", "write", "truncate", "chmod", "sync" (of a file), "sync
+// directory", "sync the file system of", "close", "rename" and "link" (of a file
+// without a name; the path of both is "FROM -> TO"), "mkdir", "remove", "set the
 // time of".
 type seam func(call, path string, do func() error) error
 
-// arrow stands between the two paths of a rename.
+// arrow stands between the two paths of a rename or link.
 const arrow = " -> "
 
 // run makes a call, again when a signal interrupts it.

@@ -61,15 +61,15 @@ func TestLinksAreNotFollowed(t *testing.T) {
 	for i, p := range places {
 		for call := 1 + i; call < 1250; call += 61 {
 			points++
-			swapLink(t, p.what, p.target, call)
+			swapLink(t, p.what, p.target, call, []way{byName, byLink}[points%2])
 		}
 	}
 	t.Logf("%d points", points)
 }
 
-func swapLink(t *testing.T, what, target string, call int) {
+func swapLink(t *testing.T, what, target string, call int, by way) {
 	t.Helper()
-	a, gone := eventful(t, Options{FSync: true})
+	a, gone := eventful(t, by(Options{FSync: true}))
 	defer os.RemoveAll(filepath.Dir(a.opt.Root))
 	a.change = func(o *engine.Options) { o.Policy = plan.Mirror() } // a mailbox that is away is left on the server
 	dir, look := outside(t)

@@ -41,8 +41,11 @@ type Options struct {
 	// Echo, if not nil, is told what is done to the tree; see Watch.
 	Echo *Echo
 
-	seam      seam
-	pollEvery time.Duration // for tests
+	// For tests.
+	seam         seam
+	pollEvery    time.Duration
+	namedFirst   int             // see the constant; 0: that, less than 0: none
+	keepsUnnamed func(*dir) bool // if not nil, in place of the function
 }
 
 // A Maildir is one tree of Maildirs, open for one run. Its methods are called
@@ -62,7 +65,8 @@ type Maildir struct {
 	scratch  []byte          // for listings
 	locals   map[uint64]bool // by device: whether its times can be trusted
 	cleaned  map[mail.MailboxName]bool
-	canon    *canonicalReader // for identify
+	linkings map[uint64]linking // by device
+	canon    *canonicalReader   // for identify
 }
 
 // Open makes ready to use the tree. It changes nothing on the disk, and the
@@ -81,7 +85,7 @@ func Open(_ context.Context, opt Options) (*Maildir, error) {
 		names:   names{layout: opt.Layout, encoding: opt.FolderEncoding},
 		bound:   map[mail.BoxID]mail.MailboxName{},
 		locals:  map[uint64]bool{},
-		cleaned: map[mail.MailboxName]bool{},
+		cleaned: map[mail.MailboxName]bool{}, linkings: map[uint64]linking{},
 	}
 	return m, nil
 }
@@ -114,6 +118,12 @@ func (o Options) complete() (Options, error) {
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now
+	}
+	if o.namedFirst == 0 {
+		o.namedFirst = namedFirst
+	}
+	if o.keepsUnnamed == nil {
+		o.keepsUnnamed = keepsUnnamed
 	}
 	if o.Layout != FS && o.Layout != PlusPlus {
 		return o, configFault(`set it to "fs" or "maildir++"`, "unknown Maildir layout %q", o.Layout)

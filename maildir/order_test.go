@@ -55,6 +55,9 @@ func (l *ledger) seen(c tapped) {
 		delete(l.names, c.path)
 	case "create", "mkdir":
 		l.changed(c, c.path)
+	case "link":
+		l.checks["linked"]++
+		l.renamed(c, from, to)
 	case "remove":
 		delete(l.bytes, c.path)
 		delete(l.names, c.path)
@@ -115,9 +118,11 @@ func keyOf(name string) string {
 // bytes are durable before a file is seen, its directory before the index
 // settles, a keyword's letter before a file bears it, the marker before the
 // index says so. Without fsync, nothing is synced at all.
-func TestOrder(t *testing.T) {
+func TestOrder(t *testing.T) { bothWays(t, testOrder) }
+
+func testOrder(t *testing.T, by way) {
 	for _, layout := range []Layout{FS, PlusPlus} {
-		a, _ := eventful(t, Options{FSync: true, Layout: layout})
+		a, _ := eventful(t, by(Options{FSync: true, Layout: layout}))
 		x := &tap{}
 		a.change = func(o *engine.Options) { o.Index = settleIndex{o.Index, x} }
 		if rep, err := a.run(x); err != nil || rep.Exit() != 0 {
@@ -133,7 +138,7 @@ func TestOrder(t *testing.T) {
 			}
 		}
 	}
-	a, _ := eventful(t, Options{})
+	a, _ := eventful(t, by(Options{}))
 	x := &tap{}
 	a.change = func(o *engine.Options) { o.Index = settleIndex{o.Index, x} }
 	if rep, err := a.run(x); err != nil || rep.Exit() != 0 {

@@ -28,8 +28,10 @@ func overlapping(k, n int) []plan.Incoming {
 
 // TestOverlap fills each batch while the one before it is committed, in the
 // same mailbox and in another.
-func TestOverlap(t *testing.T) {
-	fx := newFixture(t, Options{FSync: true})
+func TestOverlap(t *testing.T) { bothWays(t, testOverlap) }
+
+func testOverlap(t *testing.T, by way) {
+	fx := newFixture(t, by(Options{FSync: true}))
 	fx.make(mail.Inbox, "Work")
 	fx.write("x", "INBOX", "cur", "1.theirs:2,S")
 	const batches, n = 12, 200
@@ -83,18 +85,20 @@ func countAgain(batches int) (n int) {
 
 // TestOverlapWaitsForNothing: a batch can be begun, filled and thrown away
 // while the one before it waits for the disk, and while it places its files.
-func TestOverlapWaitsForNothing(t *testing.T) {
+func TestOverlapWaitsForNothing(t *testing.T) { bothWays(t, testOverlapWaitsForNothing) }
+
+func testOverlapWaitsForNothing(t *testing.T, by way) {
 	var meanwhile func()
 	at := map[string]bool{}
 	opt := Options{FSync: true, seam: func(call, _ string, do func() error) error {
-		if step := meanwhile; step != nil && !at[call] && (call == "sync the file system of" || call == "rename" || call == "sync directory") {
+		if step := meanwhile; step != nil && !at[call] && (call == "sync the file system of" || call == "rename" || call == "link" || call == "sync directory") {
 			at[call], meanwhile = true, nil // not within itself
 			step()
 			meanwhile = step
 		}
 		return do()
 	}}
-	fx := newFixture(t, opt)
+	fx := newFixture(t, by(opt))
 	fx.make(mail.Inbox)
 	b, err := fx.Put(t.Context(), fx.ids[mail.Inbox])
 	if err != nil {
@@ -116,13 +120,15 @@ func TestOverlapWaitsForNothing(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		wantEqual(t, "staged", len(fx.files("INBOX", "tmp")) >= 3, true)
+		wantEqual(t, "staged", len(other.(*batch).open), 3)
 		other.Abort()
 	}
 	placed, err := b.Commit(t.Context())
 	if err != nil || len(placed) != 2*maxOpen {
 		t.Errorf("%d placed, %v", len(placed), err)
 	}
+	wantEqual(t, "while it placed its files", at["link"], fx.Durability().Linked > 0)
+	delete(at, "link") // keywords are renamed in any case
 	wantEqual(t, "times that a batch was filled", len(at), 3)
 	wantEqual(t, "left in tmp", len(fx.files("INBOX", "tmp")), 0)
 }

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -207,4 +209,58 @@ func syncfsTells() bool {
 		return false
 	}
 	return major > 5 || major == 5 && minor >= 8
+}
+
+// openUnnamed opens a new file without a name on the file system of a directory.
+func openUnnamed(fd int) (int, error) {
+	return unix.Openat(fd, ".", unix.O_RDWR|unix.O_TMPFILE|unix.O_CLOEXEC, 0o600)
+}
+
+func linkUnnamed(fd int, how linking, toFD int, to string) error {
+	if how == linkByHandle {
+		return unix.Linkat(fd, "", toFD, to, unix.AT_EMPTY_PATH)
+	}
+	return unix.Linkat(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd), toFD, to, unix.AT_SYMLINK_FOLLOW)
+}
+
+// setUnnamedTime needs no name (AT_EMPTY_PATH, since Linux 5.8).
+func setUnnamedTime(fd int, ts unix.Timespec) error {
+	return unix.UtimesNanoAt(fd, "", []unix.Timespec{ts, ts}, unix.AT_EMPTY_PATH)
+}
+
+// keepsUnnamed tells whether a file that was made without a name lasts like
+// any other. Not on btrfs, whose fsync passes over what has no link, nor where
+// no journal joins a new entry with the number of links (ext2, and ext4 made
+// without one): a check after a crash would throw the entry away.
+func keepsUnnamed(d *dir) bool {
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(d.fd, &fs); err != nil {
+		return false
+	}
+	switch uint32(fs.Type) {
+	case unix.XFS_SUPER_MAGIC, unix.TMPFS_MAGIC: // nothing lasts in a tmpfs
+		return true
+	case unix.EXT4_SUPER_MAGIC: // ext2, ext3, ext4
+		return d.journalled()
+	}
+	return false
+}
+
+// journalled tells whether the ext4 that d lies on has a journal: it shows the
+// process that writes it (Documentation/ABI/testing/sysfs-fs-ext4).
+func (d *dir) journalled() bool {
+	st, err := d.self()
+	if err != nil {
+		return false
+	}
+	device, err := os.Readlink(fmt.Sprintf("/sys/dev/block/%d:%d", unix.Major(st.dev), unix.Minor(st.dev)))
+	if err != nil {
+		return false
+	}
+	text, err := os.ReadFile("/sys/fs/ext4/" + path.Base(device) + "/journal_task")
+	if err != nil {
+		return false
+	}
+	_, err = strconv.Atoi(strings.TrimSpace(string(text)))
+	return err == nil
 }

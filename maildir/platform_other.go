@@ -82,3 +82,12 @@ func bootID() string { return "" }
 func syncFileSystem(int) error { return errors.ErrUnsupported }
 
 func syncfsTells() bool { return false }
+
+// There are no files without a name here.
+func openUnnamed(int) (int, error) { return -1, errors.ErrUnsupported }
+
+func linkUnnamed(int, linking, int, string) error { return errors.ErrUnsupported }
+
+func setUnnamedTime(int, unix.Timespec) error { return errors.ErrUnsupported }
+
+func keepsUnnamed(*dir) bool { return false }

@@ -55,7 +55,7 @@ const (
 var errDied = errors.New("the process has died")
 
 // mutating are the calls that change something on the disk.
-var mutating = []string{"create", "write", "truncate", "chmod", "rename", "mkdir", "remove", "set the time of"}
+var mutating = []string{"create", "create unnamed", "write", "truncate", "chmod", "rename", "link", "mkdir", "remove", "set the time of"}
 
 // effects are those and the calls that make them last.
 var effects = append(slices.Clone(mutating), "sync", "sync directory", "sync the file system of")
@@ -102,7 +102,7 @@ func (x *tap) seam(call, path string, do func() error) error {
 
 // needsRoom tells whether a full disk refuses a call.
 func needsRoom(call string) bool {
-	return slices.Contains([]string{"create", "write", "mkdir", "sync"}, call)
+	return slices.Contains([]string{"create", "create unnamed", "write", "mkdir", "sync"}, call)
 }
 
 func (x *tap) isDead() bool {

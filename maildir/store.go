@@ -103,27 +103,27 @@ func newStorer(size int) *storer {
 	return &storer{in: make([]byte, size), hash: mail.NewHasher()}
 }
 
-// store writes a message into a new file of tmp: with LF line ends if that
-// loses nothing, else byte for byte. The identity is of the bytes of r. On an
-// error nothing is left.
-func (s *storer) store(tmp *dir, name string, r io.Reader) (*handle, mail.Identity, error) {
+// store writes a message into a new file: with LF line ends if that loses
+// nothing, else byte for byte. The identity is of the bytes of r. On an error
+// nothing is left.
+func (s *storer) store(at berth, r io.Reader) (*handle, mail.Identity, error) {
 	s.hash.Reset()
 	n, err := fillBuffer(r, s.in)
 	if err != nil && err != io.EOF {
 		return nil, mail.Identity{}, err
 	}
-	file, cerr := tmp.create(name)
+	file, cerr := at.create()
 	if cerr != nil {
 		return nil, mail.Identity{}, cerr
 	}
 	if err == io.EOF {
 		err = s.small(file, s.in[:n])
 	} else {
-		file, err = s.large(tmp, name, file, n, r)
+		file, err = s.large(at, file, n, r)
 	}
 	if err != nil {
 		file.Close()
-		_ = tmp.unlink(name)
+		_ = at.remove()
 		return nil, mail.Identity{}, err
 	}
 	return file, s.hash.Sum(), nil
@@ -168,7 +168,7 @@ func appendLF(dst, p []byte) (_ []byte, ok bool) {
 
 // large writes a message of which the first n bytes are in memory. It always
 // gives the file to go on with or to close.
-func (s *storer) large(tmp *dir, name string, file *handle, n int, r io.Reader) (*handle, error) {
+func (s *storer) large(at berth, file *handle, n int, r io.Reader) (*handle, error) {
 	lf := &lfWriter{w: file, out: s.out}
 	defer func() { s.out = lf.out }()
 	var rerr error
@@ -176,7 +176,7 @@ func (s *storer) large(tmp *dir, name string, file *handle, n int, r io.Reader) 
 		_, _ = s.hash.Write(s.in[:n]) // never fails
 		took, werr := lf.Write(s.in[:n])
 		if errors.Is(werr, errAnomaly) {
-			return verbatim(tmp, name, file, lf, s.in[took:n], io.TeeReader(rest{r, rerr}, s.hash))
+			return verbatim(at, file, lf, s.in[took:n], io.TeeReader(rest{r, rerr}, s.hash))
 		}
 		if werr != nil {
 			return file, werr
@@ -207,7 +207,7 @@ func (r rest) Read(p []byte) (int, error) {
 // verbatim begins again without turning line ends: it turns back what lf
 // wrote, and goes on with the bytes at hand and those still to come. It always
 // gives the file to go on with or to close.
-func verbatim(tmp *dir, name string, turned *handle, lf *lfWriter, pending []byte, more io.Reader) (*handle, error) {
+func verbatim(at berth, turned *handle, lf *lfWriter, pending []byte, more io.Reader) (*handle, error) {
 	head := bytes.Clone(pending)
 	if lf.held {
 		head = append([]byte{'\r'}, head...)
@@ -216,10 +216,10 @@ func verbatim(tmp *dir, name string, turned *handle, lf *lfWriter, pending []byt
 		return turned, err
 	}
 	// The first file keeps its bytes while open, without a name.
-	if err := tmp.unlink(name); err != nil {
+	if err := at.remove(); err != nil {
 		return turned, err
 	}
-	file, err := tmp.create(name)
+	file, err := at.create()
 	if err != nil {
 		return turned, err
 	}

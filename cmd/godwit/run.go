@@ -79,8 +79,8 @@ func (o *opened) remarks(acc *config.Account, chatty bool) (texts []string) {
 		for _, dir := range tree.Strange() {
 			texts = append(texts, strangeText(acc, dir))
 		}
-		if text := durableText(tree.Durability()); text != "" && chatty {
-			texts = append(texts, text)
+		if chatty {
+			texts = append(texts, diskTexts(tree.Durability())...)
 		}
 	}
 	server, ok := o.remote.(*imap.Account)
@@ -101,14 +101,20 @@ func strangeText(acc *config.Account, dir string) string {
 	return fmt.Sprintf("%q holds mail, but is no mailbox in layout %s: it is left alone", dir, acc.Layout)
 }
 
-// durableText tells which way big batches of mail took to the disk and what each
-// cost, "" if there were none.
-func durableText(d maildir.Durability) string {
-	if d.BySyncFS+d.ByFDataSync == 0 {
-		return ""
+// fewPlaced is how many messages come without a word of how they were placed.
+const fewPlaced = 100
+
+// diskTexts tell which way big batches of mail took to the disk and what each
+// cost, and how the messages of many got their places; nothing if there were none.
+func diskTexts(d maildir.Durability) (texts []string) {
+	if d.BySyncFS+d.ByFDataSync > 0 {
+		texts = append(texts, fmt.Sprintf("mail was made durable by %s in the end: %d batches by syncfs (lately %v a message), %d by fdatasync (%v)",
+			d.Mode, d.BySyncFS, d.SyncFS.Round(time.Microsecond), d.ByFDataSync, d.FDataSync.Round(time.Microsecond)))
 	}
-	return fmt.Sprintf("mail was made durable by %s in the end: %d batches by syncfs (lately %v a message), %d by fdatasync (%v)",
-		d.Mode, d.BySyncFS, d.SyncFS.Round(time.Microsecond), d.ByFDataSync, d.FDataSync.Round(time.Microsecond))
+	if d.Linked+d.Renamed > fewPlaced {
+		texts = append(texts, fmt.Sprintf("%d messages were written without a name and linked (O_TMPFILE), %d were renamed from tmp", d.Linked, d.Renamed))
+	}
+	return texts
 }
 
 // runExit is the exit code of one account's run.
