@@ -169,6 +169,11 @@ func (w *walk) drawRows(st *plan.Settlement) {
 		w.place(&r)
 		st.Put = append(st.Put, &r)
 	}
+	if len(w.rows) > 0 && rapid.Bool().Draw(w.rt, "flags") {
+		r := genContent.Draw(w.rt, "row with flags") // all else of it is not looked at
+		r.ID = rapid.SampledFrom(w.rows).Draw(w.rt, "flagged").ID
+		st.Flags = append(st.Flags, &r)
+	}
 	if len(st.Put) == 1 && len(st.Forget) == 0 && len(w.rows) > 0 && rapid.IntRange(0, 9).Draw(w.rt, "wrong") == 0 {
 		taken := rapid.SampledFrom(w.rows).Draw(w.rt, "taken")
 		st.Put[0].At, st.Put[0].Epoch = taken.At, taken.Epoch

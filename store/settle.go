@@ -12,7 +12,7 @@ import (
 )
 
 // Settle writes a settlement in one durable transaction, in this order: Drop,
-// Put, Boxes, Forget, Done, Begin, ClearPending, Pending, ClearDeclines, Declines,
+// Put, Flags, Boxes, Forget, Done, Begin, ClearPending, Pending, ClearDeclines, Declines,
 // Losses, Hold, Release, Events, Meta, Run. IDs are filled in after it is durable; if it fails,
 // neither the index nor the settlement has changed. An empty one writes
 // nothing. What is both held and released stays held.
@@ -33,7 +33,7 @@ func (s *Store) Settle(ctx context.Context, st *plan.Settlement) error {
 	err := s.db.Update(ctx, func(tx *sqlite.Tx) error {
 		w = settling{tx: tx, st: st}
 		for _, step := range []func() error{
-			w.drop, w.putRows, w.putBoxes, w.forget, w.done, w.begin, w.pending, w.declines,
+			w.drop, w.putRows, w.putFlags, w.putBoxes, w.forget, w.done, w.begin, w.pending, w.declines,
 			func() error { return putLosses(tx, st.Losses) },
 			w.held, w.events, w.meta, w.cursors, w.run,
 		} {

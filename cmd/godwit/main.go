@@ -15,6 +15,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 )
@@ -25,12 +26,22 @@ import (
 // many messages takes a fifth less memory for two to five percent more CPU time.
 const garbagePercent = 40
 
+// firstPercent is garbagePercent until something was collected for the first
+// time, which is at 16 MB in use: most runs change little, and end before. With
+// 200 mailboxes in which nothing changed, collecting was a fifth of the work.
+const firstPercent = 400
+
 func main() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(garbagePercent)
+		debug.SetGCPercent(firstPercent)
+		runtime.AddCleanup(new(firstCollected), func(percent int) { debug.SetGCPercent(percent) }, garbagePercent)
 	}
 	os.Exit(guarded(os.Args[1:]))
 }
+
+// A firstCollected is out of use at once, and so is told of by the first collection. It
+// has a pointer, so that it shares no memory with what lives on.
+type firstCollected struct{ _ *int }
 
 // guarded runs the commands under signals: the first SIGINT or SIGTERM ends
 // the step in hand, a second one the process, at once.

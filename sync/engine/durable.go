@@ -20,6 +20,7 @@ func (r *run) dueAlso(s *plan.Settlement) { join(&r.due, s) }
 func join(to, s *plan.Settlement) {
 	to.Drop = append(to.Drop, s.Drop...)
 	to.Put = append(to.Put, s.Put...)
+	to.Flags = append(to.Flags, s.Flags...)
 	to.Boxes = append(to.Boxes, s.Boxes...)
 	to.Forget = append(to.Forget, s.Forget...)
 	to.Done = append(to.Done, s.Done...)

@@ -201,6 +201,9 @@ type Settlement struct {
 	Drop []int64
 	// Put inserts (ID 0, and the ID is filled in) or replaces rows.
 	Put []*Row
+	// Flags replaces, after Put, the Flags and the Stat of rows that are there;
+	// nothing else of them is looked at. A change of flags costs less so.
+	Flags []*Row
 	// Boxes inserts (ID 0, filled in) or replaces; Known is ignored.
 	Boxes []*BoxRecord
 	// Forget removes mailbox pairs with all their rows, pending and held.
@@ -227,7 +230,7 @@ type Settlement struct {
 
 // Empty tells whether there is nothing to write.
 func (s *Settlement) Empty() bool {
-	return len(s.Begin)+len(s.Drop)+len(s.Put)+len(s.Boxes)+len(s.Forget)+len(s.Done)+len(s.ClearPending)+len(s.Pending)+
+	return len(s.Begin)+len(s.Drop)+len(s.Put)+len(s.Flags)+len(s.Boxes)+len(s.Forget)+len(s.Done)+len(s.ClearPending)+len(s.Pending)+
 		len(s.Declines)+len(s.ClearDeclines)+len(s.Losses)+len(s.Hold)+len(s.Release)+len(s.Events)+len(s.Meta) == 0 && s.Run == nil
 }
 

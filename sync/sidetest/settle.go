@@ -53,6 +53,9 @@ func (t *tables) settle(s *plan.Settlement) (boxes []mail.BoxID, rows []int64, e
 	if rows, err = t.putRows(s.Put); err != nil {
 		return nil, nil, err
 	}
+	if err := t.putFlags(s.Flags); err != nil {
+		return nil, nil, err
+	}
 	for _, id := range s.Forget {
 		t.forget(id)
 	}
@@ -111,6 +114,18 @@ func (t *tables) putRows(list []*plan.Row) ([]int64, error) {
 		ids = append(ids, id)
 	}
 	return ids, nil
+}
+
+// putFlags replaces flags and marks.
+func (t *tables) putFlags(list []*plan.Row) error {
+	for _, r := range list {
+		i, ok := t.rowAt(r.ID)
+		if !ok {
+			return fmt.Errorf("row %d does not exist", r.ID)
+		}
+		t.rows[i].Flags, t.rows[i].Stat = r.Flags, r.Stat
+	}
+	return nil
 }
 
 // stored is r as it is remembered: without what is never stored.
