@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"time"
 )
 
@@ -54,7 +55,15 @@ type LastRun struct {
 // WriteLastRun replaces the file in the state directory dir, at once and for
 // good: whoever reads it sees the old one or the new one, whole. The caller
 // holds the Lock.
-func WriteLastRun(dir string, run LastRun) error {
+func WriteLastRun(dir string, run LastRun) error { return writeLastRun(dir, run, true) }
+
+// RenewLastRun is WriteLastRun for a run of which there is nothing to tell but
+// when it was. It does not wait for the disk: after a crash of the machine the
+// file may tell of a run before, or, on some file systems, of none
+// (ReadLastRun says so, and the next run writes it anew).
+func RenewLastRun(dir string, run LastRun) error { return writeLastRun(dir, run, false) }
+
+func writeLastRun(dir string, run LastRun, durable bool) error {
 	text, err := json.MarshalIndent(run, "", "  ")
 	if err != nil {
 		return err
@@ -64,26 +73,37 @@ func WriteLastRun(dir string, run LastRun) error {
 	}
 	path := filepath.Join(dir, LastRunFile)
 	temporary := path + ".new"
-	if err := writeFile(temporary, append(text, '\n')); err != nil {
+	if err := writeFile(temporary, append(text, '\n'), durable); err != nil {
 		return err
 	}
 	if err := os.Rename(temporary, path); err != nil {
 		return err
 	}
+	if !durable {
+		return nil
+	}
 	return syncDir(dir)
 }
 
-// writeFile makes the file durable before it returns.
-func writeFile(path string, text []byte) error {
+func writeFile(path string, text []byte, durable bool) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(text)
-	if err == nil {
+	if err == nil && durable {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())
+}
+
+// Alike tells whether two runs went alike: their times aside, one
+// says what the other does.
+func (r LastRun) Alike(o LastRun) bool {
+	for _, l := range []*LastRun{&r, &o} {
+		l.Began, l.Ended, l.Next, l.LastOK = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	}
+	return reflect.DeepEqual(r, o)
 }
 
 // ReadLastRun reads the file in dir. Before the first run the error wraps

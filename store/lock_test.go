@@ -122,3 +122,31 @@ func TestUnlockBesideAFork(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A run that went as the one before it is told without waiting for the disk.
+func TestRenewLastRun(t *testing.T) {
+	dir := t.TempDir()
+	run := LastRun{Began: time.Unix(1_763_640_000, 0).UTC(), Ended: time.Unix(1_763_640_001, 0).UTC(), Messages: 5}
+	run.LastOK = run.Ended
+	if err := WriteLastRun(dir, run); err != nil {
+		t.Fatal(err)
+	}
+	next := run
+	next.Began, next.Ended, next.LastOK = run.Began.Add(time.Hour), run.Ended.Add(time.Hour), run.LastOK.Add(time.Hour)
+	if !next.Alike(run) || !next.Ended.Equal(run.Ended.Add(time.Hour)) {
+		t.Errorf("%+v and %+v", run, next)
+	}
+	for what, other := range map[string]LastRun{
+		"it changed something": {Messages: 5, Copied: [2]int{1, 0}}, "it failed": {Messages: 5, Failures: 1}, "a hint": {Messages: 5, Hints: []string{"look"}},
+	} {
+		if other.Alike(run) || run.Alike(other) {
+			t.Errorf("%s: alike", what)
+		}
+	}
+	if err := RenewLastRun(dir, next); err != nil {
+		t.Fatal(err)
+	}
+	if got := must[LastRun](t)(ReadLastRun(dir)); !reflect.DeepEqual(got, next) {
+		t.Errorf("got %+v, want %+v", got, next)
+	}
+}

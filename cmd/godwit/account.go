@@ -108,7 +108,9 @@ type syncOptions struct {
 type opened struct {
 	lock          *store.FileLock
 	index         *store.Store
+	memory        *engine.Memory // of the index
 	local, remote engine.Writer
+	sides         []io.Closer // that are open
 	closers       []io.Closer // in the order of opening
 }
 
@@ -132,31 +134,60 @@ func open(ctx context.Context, acc *config.Account, s syncOptions) (o *opened, e
 		return o, err
 	}
 	o.closers = append(o.closers, closer(o.lock.Unlock))
-	if o.index, err = store.Open(ctx, state); err != nil {
+	if err = o.openLocal(ctx, acc, s); err != nil {
 		return o, err
 	}
-	o.closers = append(o.closers, o.index)
-	return o, o.openSides(ctx, acc, s)
+	// The server takes its time to answer: the index is opened and read meanwhile.
+	connecting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	remote := make(chan error, 1)
+	go func() { remote <- o.openRemote(connecting, acc, s) }()
+	if err = o.openIndex(ctx, state); err != nil {
+		cancel()
+		<-remote // what is wrong here is told, whatever the server says
+		return o, err
+	}
+	return o, <-remote
+}
+
+// openIndex opens the index of a state directory, and reads what a run needs first.
+func (o *opened) openIndex(ctx context.Context, state string) (err error) {
+	if o.index, err = store.Open(ctx, state); err != nil {
+		return err
+	}
+	o.memory, err = engine.Remember(ctx, o.index)
+	return err
 }
 
 // openSides makes ready to use the Maildir and the server.
 func (o *opened) openSides(ctx context.Context, acc *config.Account, s syncOptions) error {
+	if err := o.openLocal(ctx, acc, s); err != nil {
+		return err
+	}
+	return o.openRemote(ctx, acc, s)
+}
+
+// openLocal makes ready to use the Maildir. The index may be opened later.
+func (o *opened) openLocal(ctx context.Context, acc *config.Account, s syncOptions) error {
 	options := maildirOptions(acc)
 	options.Echo = s.echo
-	if index := o.index; index != nil {
-		options.Bound = func(ctx context.Context, box mail.BoxID, refs []mail.Ref) (bound []mail.Ref, all int, err error) {
-			all, err = index.KnownAt(ctx, plan.Local, box, refs, func(k plan.Known) error {
-				bound = append(bound, k.Ref)
-				return nil
-			})
-			return bound, all, err
-		}
+	options.Bound = func(ctx context.Context, box mail.BoxID, refs []mail.Ref) (bound []mail.Ref, all int, err error) {
+		all, err = o.index.KnownAt(ctx, plan.Local, box, refs, func(k plan.Known) error {
+			bound = append(bound, k.Ref)
+			return nil
+		})
+		return bound, all, err
 	}
 	local, err := maildir.Open(ctx, options)
 	if err != nil {
 		return err
 	}
-	o.local, o.closers = local, append(o.closers, local)
+	o.local, o.sides = local, append(o.sides, local)
+	return nil
+}
+
+// openRemote connects to the server.
+func (o *opened) openRemote(ctx context.Context, acc *config.Account, s syncOptions) error {
 	server := imapOptions(acc)
 	server.Pool = s.pool
 	if server.Meter = s.meter; s.meter == nil {
@@ -166,7 +197,7 @@ func (o *opened) openSides(ctx context.Context, acc *config.Account, s syncOptio
 	if err != nil {
 		return err
 	}
-	o.remote, o.closers = remote, append(o.closers, remote)
+	o.remote, o.sides = remote, append(o.sides, remote)
 	return nil
 }
 
@@ -179,7 +210,23 @@ func lockState(state string) (*store.FileLock, error) {
 	return lock, err
 }
 
-func (o *opened) close() error {
+// close closes everything. The lock goes last.
+func (o *opened) close() error { return errors.Join(o.closeData(), o.release()) }
+
+// closeData closes the sides and the index.
+func (o *opened) closeData() error {
+	var errs []error
+	for _, side := range o.sides {
+		errs = append(errs, side.Close())
+	}
+	if o.index != nil {
+		errs = append(errs, o.index.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// release gives up the lock, and what was made for this run only.
+func (o *opened) release() error {
 	var errs []error
 	for i := len(o.closers) - 1; i >= 0; i-- {
 		errs = append(errs, o.closers[i].Close())
@@ -194,7 +241,7 @@ func (c closer) Close() error { return c() }
 // engineOptions put together what a run is made of.
 func engineOptions(acc *config.Account, o *opened, s syncOptions, observe engine.Observer) engine.Options {
 	options := engine.Options{
-		Account: acc.Name, Local: o.local, Remote: o.remote, Index: o.index,
+		Account: acc.Name, Local: o.local, Remote: o.remote, Index: o.index, Memory: o.memory,
 		Keeper:   keeper{o.index.Keeper(acc.State, acc.KeepDeleted, time.Now)},
 		KeepsRef: [2]bool{plan.Local: true}, // a Maildir key goes with its file
 		Mode:     string(acc.Mode), Policy: policy(acc), Bound: acc.Username + "@" + acc.Host,

@@ -111,7 +111,6 @@ func (a *app) verifyLocked(ctx context.Context, acc *config.Account, v verifyOpt
 		a.code = worse(a.code, exitFailed)
 		return true, nil
 	}
-	o.closers = append(o.closers, o.index)
 	if err := o.openSides(ctx, acc, syncOptions{}); err != nil {
 		return false, err
 	}

@@ -126,16 +126,24 @@ func runExit(ctx context.Context, r *engine.Report, err error) exitCode {
 }
 
 // putAway writes what is to be remembered of the run, and closes the account.
+// The two wait for the disk at once.
 func (r *ran) putAway(ctx context.Context, acc *config.Account, o *opened, s syncOptions, was store.LastRun, now func() time.Time) error {
 	var errs []error
-	if !s.dryRun {
+	written := make(chan error, 1)
+	if s.dryRun {
+		written <- nil
+	} else {
 		last := lastRun(r.report, r.exit)
 		r.endured(was, &last)
-		errs = append(errs,
-			store.WriteLastRun(acc.State, last),
-			o.index.Keeper(acc.State, acc.KeepDeleted, now).Purge(ctx))
+		errs = append(errs, o.index.Keeper(acc.State, acc.KeepDeleted, now).Purge(ctx))
+		write := store.WriteLastRun
+		if !r.report.Changed() && last.Alike(was) {
+			write = store.RenewLastRun
+		}
+		go func() { written <- write(acc.State, last) }()
 	}
-	return errors.Join(append(errs, o.close())...)
+	errs = append(errs, o.closeData(), <-written)
+	return errors.Join(append(errs, o.release())...)
 }
 
 // rememberFailure makes status tell of a run that never began. It needs the

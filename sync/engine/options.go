@@ -11,7 +11,8 @@ type Options struct {
 	Job           string // what the run is for, told in Events; "" is a sync
 	Local, Remote Writer
 	Index         Index
-	Keeper        Keeper // where deleted messages are kept; nil keeps none
+	Memory        *Memory // of this Index; nil: the run reads it
+	Keeper        Keeper  // where deleted messages are kept; nil keeps none
 
 	// KeepsRef says, a side, that a message keeps its Ref when it is moved to
 	// another mailbox: a Maildir key does.

@@ -198,65 +198,42 @@ const (
 	metaUnsynced = "unsynced" // the boot in which runs wrote to a root that does not sync
 )
 
-// remember loads what the index knows of the account as a whole.
+// remember takes over what the index knows of the account as a whole.
 func (r *run) remember(ctx context.Context) error {
-	meta, err := r.Index.Meta(ctx)
-	if err != nil {
-		return indexFault(err)
+	m := r.Memory
+	if m == nil {
+		var err error
+		if m, err = Remember(ctx, r.Index); err != nil {
+			return err
+		}
 	}
-	r.meta = meta
+	r.meta, r.records, r.losses = m.meta, m.boxes, m.losses
 	r.recall()
-	if meta[metaInstance] == "" {
+	if r.meta[metaInstance] == "" {
 		var b [8]byte
 		if _, err := rand.Read(b[:]); err != nil {
 			return err
 		}
-		meta[metaInstance] = hex.EncodeToString(b[:])
+		r.meta[metaInstance] = hex.EncodeToString(b[:])
 	}
-	r.runs, _ = strconv.ParseInt(meta[metaRuns], 10, 64)
-	boxes, err := r.Index.Boxes(ctx)
-	if err != nil {
-		return indexFault(err)
-	}
-	r.records = boxes
-	r.stored = make(map[mail.BoxID]plan.BoxRecord, len(boxes))
-	for _, b := range boxes {
+	r.runs, _ = strconv.ParseInt(r.meta[metaRuns], 10, 64)
+	r.stored = make(map[mail.BoxID]plan.BoxRecord, len(r.records))
+	r.counts = make(map[mail.BoxID]int, len(r.records))
+	for _, b := range r.records {
 		r.stored[b.ID] = b
 		r.known[b.ID] = b.Side[plan.Remote].ID
 		r.rights[b.ID] = [2]plan.Rights{b.Side[plan.Local].Rights, b.Side[plan.Remote].Rights}
-	}
-	return r.rememberHeld(ctx)
-}
-
-func (r *run) rememberHeld(ctx context.Context) error {
-	held, err := r.Index.Held(ctx)
-	if err != nil {
-		return indexFault(err)
-	}
-	r.held = make(map[int64]plan.Held, len(held))
-	for _, h := range held {
-		r.held[h.Row] = h
-	}
-	pending, err := r.Index.Pending(ctx)
-	if err != nil {
-		return indexFault(err)
-	}
-	for _, p := range pending {
-		r.was[pendingKey{p.Side, p.At, p.Kind}] = p
-	}
-	declines, err := r.Index.Declines(ctx)
-	if err != nil {
-		return indexFault(err)
-	}
-	for _, d := range declines {
-		r.decline[declineKey{d.Side, d.Box, d.What}] = true
-	}
-	r.counts = make(map[mail.BoxID]int, len(r.records))
-	for _, b := range r.records {
 		r.counts[b.ID] = max(b.Side[plan.Local].Known, b.Side[plan.Remote].Known)
 	}
-	if r.losses, err = r.Index.Losses(ctx); err != nil {
-		return indexFault(err)
+	r.held = make(map[int64]plan.Held, len(m.held))
+	for _, h := range m.held {
+		r.held[h.Row] = h
+	}
+	for _, p := range m.pending {
+		r.was[pendingKey{p.Side, p.At, p.Kind}] = p
+	}
+	for _, d := range m.declines {
+		r.decline[declineKey{d.Side, d.Box, d.What}] = true
 	}
 	return nil
 }
