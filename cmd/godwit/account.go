@@ -102,6 +102,7 @@ type syncOptions struct {
 	echo           *maildir.Echo // told of what is done to the Maildir; nil for nobody
 	meter          *wire.Meter   // of the connections; nil for one of their own
 	pool           *imap.Pool    // keeps the connection for the next run; nil for none
+	locked         bool          // the caller holds the account's lock
 }
 
 // An opened account is ready for one run.
@@ -130,10 +131,12 @@ func open(ctx context.Context, acc *config.Account, s syncOptions) (o *opened, e
 		}
 		o.closers = append(o.closers, closer(func() error { return os.RemoveAll(state) }))
 	}
-	if o.lock, err = lockState(state); err != nil {
-		return o, err
+	if !s.locked {
+		if o.lock, err = lockState(state); err != nil {
+			return o, err
+		}
+		o.closers = append(o.closers, closer(o.lock.Unlock))
 	}
-	o.closers = append(o.closers, closer(o.lock.Unlock))
 	if err = o.openLocal(ctx, acc, s); err != nil {
 		return o, err
 	}

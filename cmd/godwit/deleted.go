@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/godwit-mail/godwit/cmd/godwit/restore"
 	"github.com/godwit-mail/godwit/config"
 	gmail "github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/store"
@@ -22,6 +23,47 @@ type deleted struct {
 	store.Kept
 	from, subject string
 	open          func() (io.ReadCloser, error)
+}
+
+// deletedOnes restores, or lists, what godwit deleted.
+func (x *restoring) deletedOnes(ctx context.Context) error {
+	a, acc := x.app, x.acc
+	list, err := a.chosen(ctx, acc, x.restoreOptions)
+	if err != nil {
+		return err
+	}
+	switch {
+	case x.to.kind == "" && len(x.messages) == 0:
+		a.listDeleted(acc, list)
+		return nil
+	case len(list) == 0:
+		a.out.info("%s: nothing that was deleted is kept here", acc.Name)
+		return nil
+	case x.to.kind == "":
+		return a.putBack(ctx, acc, list, x.restoreOptions)
+	case x.to.kind == toServer:
+		return x.toServer(ctx, x.selectDeleted(list))
+	}
+	return a.writeOut(ctx, acc, x.to.kind, x.to.path, list, x.restoreOptions)
+}
+
+// selectDeleted makes what godwit deleted something to be restored.
+func (x *restoring) selectDeleted(list []deleted) *restore.Selection {
+	names, groups := byMailbox(list, x.into)
+	x.subjects = map[gmail.Digest]string{}
+	var messages []restore.Message
+	for _, name := range names {
+		for _, d := range groups[name] {
+			messages = append(messages, restore.Message{Mailbox: name, Ident: d.Ident, Flags: d.Flags, Date: d.Date, Open: d.open})
+			x.subjects[d.Ident.Body] = d.subject
+		}
+	}
+	side := restore.Listed(messages)
+	var parts []restore.Part
+	for _, name := range names {
+		parts = append(parts, restore.Part{From: side, Mailbox: name, To: name})
+	}
+	return restore.Select(parts, false)
 }
 
 // chosen lists what the flags choose of the kept messages, oldest first. Those

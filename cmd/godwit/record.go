@@ -39,6 +39,7 @@ type record struct {
 	Got      string         `json:"got,omitempty"`      // verify: the digest of what is there instead
 	Repaired *bool          `json:"repaired,omitempty"` // verify
 	Kept     *deletedRecord `json:"kept,omitempty"`     // restore --deleted
+	Restore  *restoreCounts `json:"restore,omitempty"`  // restore: what it came to
 
 	Daemon  *liveStatus `json:"daemon,omitempty"` // status: an account
 	What    string      `json:"what,omitempty"`   // check: what was looked at

@@ -258,7 +258,7 @@ func (r *run) show(ctx context.Context, p *plan.Plan) error {
 		size := g.Ident().Size
 		r.report.Copied[g.To]++
 		r.report.CopiedBytes[g.To] += size
-		r.did(Event{Verb: VerbCopied, Side: g.To, Mailbox: r.name(g.To, g.Box), Ref: g.From.Ref, Size: size, Reason: g.Why})
+		r.did(Event{Verb: VerbCopied, Side: g.To, Mailbox: r.name(g.To, g.Box), Ref: g.From.Ref, Digest: g.Ident().Body, Size: size, Reason: g.Why})
 	}
 	for _, o := range p.Flags {
 		r.report.Flagged[o.Side]++

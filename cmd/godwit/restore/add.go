@@ -44,19 +44,10 @@ func (s Sum) There() int { return max(0, s.Chosen-s.Written-s.Failed) }
 func Add(ctx context.Context, s *Selection, t Target, o Options) (Sum, error) {
 	var policy plan.Policy
 	policy.Create[t.On], policy.Gain[t.On] = true, true
-	planned, made := plannedCopies{}, 0
-	report, err := run(ctx, s, t, o, policy, func(e engine.Event) {
-		planned.note(e)
-		if e.Kind == engine.Action && e.Verb == engine.VerbCreated && e.Planned {
-			made++
-		}
-	})
+	report, err := run(ctx, s, t, o, policy)
 	sum := Sum{
 		Written: report.Copied[t.On], WrittenSize: report.CopiedBytes[t.On], Failed: report.Pending, Made: report.Created[t.On],
 		Exit: report.Exit(),
-	}
-	if o.DryRun {
-		sum.Written, sum.WrittenSize, sum.Made = planned.messages, planned.bytes, made
 	}
 	for _, name := range s.Mailboxes() {
 		n, size := s.Chosen(name)
@@ -65,28 +56,14 @@ func Add(ctx context.Context, s *Selection, t Target, o Options) (Sum, error) {
 	return sum, err
 }
 
-// plannedCopies counts what a dry run would copy.
-type plannedCopies struct {
-	messages int
-	bytes    int64
-}
-
-func (p *plannedCopies) note(e engine.Event) {
-	if e.Kind == engine.Action && e.Verb == engine.VerbCopied && e.Planned {
-		p.messages++
-		p.bytes += e.Size
-	}
-}
-
 // run puts the engine between a selection and a target.
-func run(ctx context.Context, s *Selection, t Target, o Options, policy plan.Policy, also engine.Observer) (*engine.Report, error) {
+func run(ctx context.Context, s *Selection, t Target, o Options, policy plan.Policy) (*engine.Report, error) {
 	policy.Prefer = t.On.Other()
 	options := engine.Options{
 		Account: o.Account, Local: s, Remote: t.Side, Index: t.Index,
 		Mode: "restore", Policy: policy, Bound: t.Bound, Adopt: true, DryRun: o.DryRun, Clock: o.Clock,
 		Scope: func(name mail.MailboxName, _ mail.Role) bool { return s.Has(name) },
 		Observer: func(e engine.Event) {
-			also(e)
 			if o.Observer != nil && tells(e) {
 				o.Observer(e)
 			}
