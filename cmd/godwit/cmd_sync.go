@@ -163,15 +163,14 @@ func (a *app) event(e engine.Event) {
 	if a.json {
 		a.out.object(eventRecord(e))
 	}
+	if e.Kind == engine.Action && !a.verbose && !e.Planned {
+		return // and make no text for each message of a first run
+	}
 	text := e.Account + ": " + eventText(e)
 	switch e.Kind {
 	case engine.PhaseBegun, engine.Totals:
 	case engine.Faulted, engine.Held:
 		a.complain("", text)
-	case engine.Action:
-		if a.verbose || e.Planned {
-			a.out.info("%s", text)
-		}
 	default:
 		a.out.info("%s", text)
 	}

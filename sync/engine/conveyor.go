@@ -158,7 +158,9 @@ func (l *loader) begin(ctx context.Context) error {
 	}
 	batch, err := l.to.Put(ctx, l.pair.box)
 	if err == nil {
-		l.chunk = &transfer{run: l.run, batch: batch}
+		n := min(len(l.pair.gains), l.run.chunk())
+		l.chunk = &transfer{run: l.run, batch: batch,
+			gains: make([]*plan.Gain, 0, n), items: make([]mail.Item, 0, n), given: make([]bool, 0, n)}
 	}
 	return err
 }

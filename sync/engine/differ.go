@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 
 	"github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/sync/plan"
@@ -179,10 +180,11 @@ func (d *differ) end(sc plan.Scanned, out *sideScan) {
 }
 
 // joined is append that takes the second list as it is when the first is
-// empty: a first sync has many changes, in few mailboxes.
-func joined(a, b []plan.Change) []plan.Change {
+// empty: a first sync has many changes, in few mailboxes. What follows the
+// second list in memory stays as it is.
+func joined[T any](a, b []T) []T {
 	if len(a) == 0 {
-		return b
+		return slices.Clip(b)
 	}
 	return append(a, b...)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 
 	"github.com/godwit-mail/godwit/mail"
@@ -74,6 +75,8 @@ func (t *transfer) intend() []plan.Intent {
 // placed prepares the record of what became of a chunk; it is due then.
 func (r *run) placed(ctx context.Context, t *transfer, placed []plan.Placed) {
 	var st plan.Settlement
+	st.Put, st.Done = make([]*plan.Row, 0, len(placed)), make([]int64, 0, len(t.gains))
+	r.events = slices.Grow(r.events, len(placed))
 	keep, told, rows := map[int]bool{}, make([]bool, len(t.gains)), map[int]*plan.Row{}
 	for _, pl := range placed {
 		g := t.gains[pl.Tag]
