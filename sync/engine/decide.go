@@ -159,15 +159,15 @@ func (r *run) forgetKept(byID map[int64]plan.Row) {
 			continue
 		}
 		c.Kind, c.Row = plan.KindNew, 0
-		if c.Item.Ident.Level() == mail.LevelNone {
+		if seen := c.Ident(); seen.Level() == mail.LevelNone {
 			known := row.Ident[c.Side]
-			known.GlobalID = orElse(c.Item.Ident.GlobalID, known.GlobalID)
+			known.GlobalID = orElse(seen.GlobalID, known.GlobalID)
 			if known.Level() > mail.LevelNone {
-				c.Item.Ident = known
+				c.Learn(known)
 			}
 		}
-		if c.Item.Date.IsZero() {
-			c.Item.Date = row.Date
+		if c.Date.IsZero() {
+			c.Date = row.Date
 		}
 		r.forgotten = append(r.forgotten, row.ID)
 		delete(byID, row.ID)
@@ -191,11 +191,11 @@ func (r *run) asleep(row plan.Row) bool {
 // them bear, where there are such files to be recognised.
 func (r *run) setTokens() {
 	need := slices.ContainsFunc(r.changes, func(c plan.Change) bool {
-		return c.Side == plan.Local && c.Kind == plan.KindNew && c.Item.Token != ""
+		return c.Side == plan.Local && c.Kind == plan.KindNew && c.Token() != ""
 	})
 	for i := range r.changes {
 		if c := &r.changes[i]; need && c.Side == plan.Remote && c.Kind == plan.KindNew {
-			c.Item.Token = r.token(c.At, c.Epoch)
+			c.NameFor(r.token(c.At, c.Epoch))
 		}
 	}
 }
@@ -282,9 +282,9 @@ func (r *run) identify(ctx context.Context, key plan.SideBox, refs []mail.Ref, l
 			return nil
 		}
 		if id.GlobalID == "" {
-			id.GlobalID = c.Item.Ident.GlobalID
+			id.GlobalID = c.Ident().GlobalID
 		}
-		c.Item.Ident = id
+		c.Learn(id)
 		return nil
 	})
 	if ctx.Err() != nil {
@@ -297,8 +297,9 @@ func (r *run) identify(ctx context.Context, key plan.SideBox, refs []mail.Ref, l
 		r.fault(key.Side, r.name(key.Side, key.Box), err, false)
 	}
 	for _, ref := range refs {
-		if c := at[ref]; c != nil && c.Item.Ident.Level() < level {
-			c.Unreadable = true
+		if c := at[ref]; c != nil {
+			known := c.Ident()
+			c.Unreadable = c.Unreadable || known.Level() < level
 		}
 	}
 	return nil

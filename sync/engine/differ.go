@@ -141,7 +141,7 @@ func (d *differ) seen(ctx context.Context, m plan.Seen) error {
 	case !ok:
 		d.expected++
 		d.strange = d.strange || d.compare && m.Bare
-		d.changes = append(d.changes, plan.Change{Side: d.side, Kind: plan.KindNew, At: at, Item: m.Item})
+		d.changes = append(d.changes, plan.Change{Side: d.side, Kind: plan.KindNew, At: at}.Of(m.Item))
 		return nil
 	}
 	if d.side == plan.Local && !marked {
@@ -149,7 +149,7 @@ func (d *differ) seen(ctx context.Context, m plan.Seen) error {
 		return nil
 	}
 	if !m.NoFlags && (d.run.adopt || !m.Item.Flags.Equal(k.Flags)) {
-		d.changes = append(d.changes, plan.Change{Side: d.side, Kind: plan.KindFlags, At: at, Row: k.Row, Item: m.Item})
+		d.changes = append(d.changes, plan.Change{Side: d.side, Kind: plan.KindFlags, At: at, Row: k.Row}.Of(m.Item))
 	}
 	return nil
 }

@@ -146,7 +146,7 @@ func (r *run) lateCandidates(in plan.Intent) []mail.Ref {
 	for i := range r.changes {
 		c := &r.changes[i]
 		if c.Kind == plan.KindNew && c.Side == plan.Remote && c.At.Box == in.To && !olderThan(c.At.Ref, in.Next) &&
-			(c.Item.Ident.Size == 0 || c.Item.Ident.Size == in.Item.Ident.Size) && !r.isDouble(c.At) {
+			(c.Ident().Size == 0 || c.Ident().Size == in.Item.Ident.Size) && !r.isDouble(c.At) {
 			refs = append(refs, c.At.Ref)
 		}
 	}

@@ -254,11 +254,11 @@ func (r *run) examineBox(ctx context.Context, s plan.Side, box mail.BoxID, xs []
 		item.Ident = id
 		epoch := r.scanned[key].Epoch
 		if sameMessage(want[x.row], id) {
-			r.changes = append(r.changes, plan.Change{Side: s, Kind: plan.KindFlags, At: x.at, Row: x.row, Item: item, Epoch: epoch})
+			r.changes = append(r.changes, plan.Change{Side: s, Kind: plan.KindFlags, At: x.at, Row: x.row, Epoch: epoch}.Of(item))
 			return nil
 		}
 		r.changes = append(r.changes,
-			plan.Change{Side: s, Kind: plan.KindNew, At: x.at, Item: item, Epoch: epoch})
+			plan.Change{Side: s, Kind: plan.KindNew, At: x.at, Epoch: epoch}.Of(item))
 		if r.adopt {
 			edited = append(edited, x.row)
 			return nil

@@ -70,9 +70,10 @@ func reconcileTexts(t *testing.T, local, remote []string) (got []string, level m
 				if c.Side != a.Side || c.At != a.At {
 					continue
 				}
-				c.Item.Ident = full[c.At] // a disk gives all at once
+				c.Learn(full[c.At]) // a disk gives all at once
 				if c.Side == Remote {
-					c.Item.Ident, level = upTo(full[c.At], a.Level), max(level, a.Level)
+					c.Learn(upTo(full[c.At], a.Level))
+					level = max(level, a.Level)
 				}
 			}
 		}

@@ -35,16 +35,16 @@ func (r *reconciler) joinNew() {
 func (r *reconciler) joinByToken(fits func(local, remote *newMessage) bool) {
 	byToken := map[string]int{}
 	for i := range r.news {
-		if n := &r.news[i]; n.Side == Remote && !n.taken && !n.Unreadable && n.Item.Token != "" {
-			byToken[n.Item.Token] = i
+		if n := &r.news[i]; n.Side == Remote && !n.taken && !n.Unreadable && n.Token() != "" {
+			byToken[n.Token()] = i
 		}
 	}
 	for i := range r.news {
 		n := &r.news[i]
-		if n.Side != Local || n.taken || n.Unreadable || n.Item.Token == "" {
+		if n.Side != Local || n.taken || n.Unreadable || n.Token() == "" {
 			continue
 		}
-		k, ok := byToken[n.Item.Token]
+		k, ok := byToken[n.Token()]
 		if !ok || r.news[k].taken || !fits(n, &r.news[k]) {
 			continue
 		}
@@ -75,19 +75,19 @@ func sameAsFar(a, b mail.Identity) bool {
 func (r *reconciler) join(l, m *newMessage) {
 	l.taken, m.taken = true, true
 	row := r.newRow(l)
-	row.At[Remote], row.Epoch[Remote], row.Ident[Remote] = m.At, m.Epoch, m.Item.Ident
-	if m.Item.Ident.Level() < mail.LevelBody && l.Item.Ident.Level() == mail.LevelBody && sameAsFar(l.Item.Ident, m.Item.Ident) {
-		row.Ident[Remote] = l.Item.Ident
+	row.At[Remote], row.Epoch[Remote], row.Ident[Remote] = m.At, m.Epoch, m.Ident()
+	if here, there := l.Ident(), m.Ident(); there.Level() < mail.LevelBody && here.Level() == mail.LevelBody && sameAsFar(here, there) {
+		row.Ident[Remote] = here
 		row.Ident[Remote].Wire = mail.Digest{}
-		row.Ident[Remote].GlobalID = m.Item.Ident.GlobalID
+		row.Ident[Remote].GlobalID = there.GlobalID
 	}
-	row.Date = m.Item.Date
+	row.Date = m.Date
 	row.NoBase = true
 	st := &state{row: row}
 	for _, n := range []*newMessage{l, m} {
 		st.half[n.Side] = half{
-			place: n.At, epoch: n.Epoch, flags: n.Item.Flags, changed: true, bound: true,
-			ident: row.Ident[n.Side], stat: n.Item.Stat,
+			place: n.At, epoch: n.Epoch, flags: n.Flags, changed: true, bound: true,
+			ident: row.Ident[n.Side], stat: n.Stat(),
 			settle: []Ref{{Side: n.Side, Kind: KindNew, At: n.At}},
 		}
 	}

@@ -93,7 +93,7 @@ func TestUnsureLooksAtEveryUnreadableMessage(t *testing.T) {
 		in := Input{Boxes: []BoxPair{{ID: 1, There: [2]bool{true, true}, View: [2]View{Complete, Complete}}}}
 		for i, n := range sizes {
 			in.Changes = append(in.Changes, Change{Side: Local, Kind: KindNew, Unreadable: true,
-				At: Place{Box: 1, Ref: mail.Ref(fmt.Sprint(i))}, Item: mail.Item{Ident: mail.Identity{Size: n}}})
+				At: Place{Box: 1, Ref: mail.Ref(fmt.Sprint(i))}}.Of(mail.Item{Ident: mail.Identity{Size: n}}))
 		}
 		st := &state{row: Row{Ident: [2]mail.Identity{{Size: size}, {Size: size}}}}
 		want := slices.ContainsFunc(sizes, func(n int64) bool { return near(n, size) })

@@ -86,7 +86,7 @@ func (m *model) input(p Policy) Input {
 			}
 		}
 		for at, h := range m.side[s] {
-			c := Change{Side: s, At: at, Epoch: "1", Item: mail.Item{Flags: h.flags, Ident: identity(h.word)}}
+			c := Change{Side: s, At: at, Epoch: "1"}.Of(mail.Item{Flags: h.flags, Ident: identity(h.word)})
 			if r, ok := bound[at]; !ok {
 				c.Kind = KindNew
 				in.Changes = append(in.Changes, c)

@@ -162,7 +162,7 @@ func (r *reconciler) note(c *Change) {
 		r.news = append(r.news, newMessage{Change: c})
 		if c.Unreadable {
 			r.unreadIn[key] = true
-			r.unread[c.Side] = append(r.unread[c.Side], c.Item.Ident.Size)
+			r.unread[c.Side] = append(r.unread[c.Side], c.Ident().Size)
 			r.blind[key] = true
 		}
 		return
@@ -179,9 +179,9 @@ func (r *reconciler) note(c *Change) {
 	h.unseen = false
 	switch c.Kind {
 	case KindFlags:
-		h.flags, h.changed, h.rejected = c.Item.Flags, true, c.Rejected
-		if c.Item.Stat != "" {
-			h.stat = c.Item.Stat
+		h.flags, h.changed, h.rejected = c.Flags, true, c.Rejected
+		if stat := c.Stat(); stat != "" {
+			h.stat = stat
 		}
 	case KindGone:
 		h.outside, h.rejected = c.Outside, c.Rejected
@@ -248,7 +248,7 @@ func (r *reconciler) matchByRef(s Side) {
 		if st == nil || st.half[s].presence != gone || st.row.At[s] == n.At {
 			continue
 		}
-		if n.Item.Stat != "" && n.Item.Stat == st.row.Stat {
+		if n.Stat() != "" && n.Stat() == st.row.Stat {
 			r.claim(st, n)
 		}
 	}
@@ -297,8 +297,8 @@ func (r *reconciler) allCandidates(s Side) []candidate {
 func (r *reconciler) candidate(i int) candidate {
 	n := &r.news[i]
 	return candidate{
-		at: n.At, side: n.Side, ident: n.Item.Ident, flags: n.Item.Flags,
-		draft: r.draft(n.At.Box, n.Item.Flags), index: i,
+		at: n.At, side: n.Side, ident: n.Ident(), flags: n.Flags,
+		draft: r.draft(n.At.Box, n.Flags), index: i,
 	}
 }
 
@@ -317,12 +317,12 @@ func (r *reconciler) claim(st *state, n *newMessage) {
 	}
 	h.presence, h.bound, h.rejected = here, true, false
 	h.moved = last != n.At.Box
-	h.place, h.epoch, h.stat = n.At, n.Epoch, n.Item.Stat
-	h.flags, h.changed = n.Item.Flags, true
-	if n.Item.Ident.Level() > mail.LevelNone {
-		h.ident = mergeIdentity(st.row.Ident[n.Side], n.Item.Ident)
-	} else if n.Item.Ident.GlobalID != "" {
-		h.ident.GlobalID = n.Item.Ident.GlobalID
+	h.place, h.epoch, h.stat = n.At, n.Epoch, n.Stat()
+	h.flags, h.changed = n.Flags, true
+	if seen := n.Ident(); seen.Level() > mail.LevelNone {
+		h.ident = mergeIdentity(st.row.Ident[n.Side], seen)
+	} else if seen.GlobalID != "" {
+		h.ident.GlobalID = seen.GlobalID
 	}
 	h.settle = append(h.settle, Ref{Side: n.Side, Kind: KindNew, At: n.At})
 }

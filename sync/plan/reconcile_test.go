@@ -153,15 +153,16 @@ func parse(t *testing.T, r row) Input {
 			c.Kind, c.At, c.Row = KindGone, place(w[2:]), ids[w[2:]]
 		case '+':
 			parts := strings.SplitN(w[2:], ":", 3)
-			c.Kind, c.At, c.Item.Ident = KindNew, place(parts[0]), identity(parts[1])
+			c.Kind, c.At = KindNew, place(parts[0])
+			c.Learn(identity(parts[1]))
 			if len(parts) == 3 {
-				c.Item.Flags = flagList(parts[2])
+				c.Flags = flagList(parts[2])
 			}
 		case 'f':
 			c.Kind, c.At, c.Row = KindFlags, place(w[2:]), ids[w[2:]]
 			if i+1 < len(words) && words[i+1][0] == '\\' {
 				i++
-				c.Item.Flags = flagList(words[i])
+				c.Flags = flagList(words[i])
 			}
 		default:
 			t.Fatalf("not a change: %q", w)
@@ -248,7 +249,7 @@ func TestAsksRiseUntilTheMessageIsKnown(t *testing.T) {
 	in.Policy = Mirror()
 	full := [2]mail.Identity{twin("one"), twin("two")}
 	for i := range in.Changes {
-		in.Changes[i].Item.Ident = mail.Identity{}
+		in.Changes[i].Learn(mail.Identity{})
 	}
 	var levels []mail.Level
 	for range 5 {
@@ -260,7 +261,7 @@ func TestAsksRiseUntilTheMessageIsKnown(t *testing.T) {
 		for _, a := range p.Asks {
 			for i := range in.Changes {
 				if c := &in.Changes[i]; c.Side == a.Side && c.At == a.At {
-					c.Item.Ident = upTo(full[a.Side], a.Level)
+					c.Learn(upTo(full[a.Side], a.Level))
 				}
 			}
 		}

@@ -266,14 +266,14 @@ func (r *reconciler) decideNew(n *newMessage) {
 		return
 	}
 	r.plan.Gains = append(r.plan.Gains, Gain{
-		To: t, From: n.At, Epoch: n.Epoch, Box: n.At.Box,
-	}.of(n.Item))
+		To: t, From: n.At, Epoch: n.Epoch, Box: n.At.Box, shown: n.shown,
+	})
 }
 
 // keepNew records a message that stays on its side for good.
 func (r *reconciler) keepNew(n *newMessage, box *BoxPair) {
 	row := r.newRow(n)
-	row.Flags[n.Side] = n.Item.Flags
+	row.Flags[n.Side] = n.Flags
 	row.State = Kept
 	r.bind(row, []Ref{{Side: n.Side, Kind: KindNew, At: n.At}}, "")
 	why, text := ReasonMode, "the mode does not copy it to this side"
@@ -284,7 +284,7 @@ func (r *reconciler) keepNew(n *newMessage, box *BoxPair) {
 }
 
 func (r *reconciler) newRow(n *newMessage) Row {
-	row := NewRow(n.Side, n.At, n.Epoch, n.Item)
+	row := NewRow(n.Side, n.At, n.Epoch, n.Item())
 	row.ID = r.newID()
 	return row
 }

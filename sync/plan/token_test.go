@@ -25,10 +25,10 @@ func TestACopyThatBearsTheNameOfItsOrigin(t *testing.T) {
 		})
 	}
 	in.Changes = []Change{
-		{Side: Local, Kind: KindNew, At: Place{Box: 1, Ref: "k"}, Item: item},
-		{Side: Local, Kind: KindNew, At: Place{Box: 2, Ref: "k"}, Item: item},
-		{Side: Remote, Kind: KindNew, At: Place{Box: 1, Ref: "7"}, Item: other},
-		{Side: Remote, Kind: KindNew, At: Place{Box: 2, Ref: "9"}, Item: item},
+		Change{Side: Local, Kind: KindNew, At: Place{Box: 1, Ref: "k"}}.Of(item),
+		Change{Side: Local, Kind: KindNew, At: Place{Box: 2, Ref: "k"}}.Of(item),
+		Change{Side: Remote, Kind: KindNew, At: Place{Box: 1, Ref: "7"}}.Of(other),
+		Change{Side: Remote, Kind: KindNew, At: Place{Box: 2, Ref: "9"}}.Of(item),
 	}
 	p := Reconcile(in)
 	if len(p.Binds) != 2 || len(p.Gains)+len(p.Moves)+len(p.Losses)+len(p.Asks)+len(p.Holds) != 0 {

@@ -18,19 +18,25 @@ func (k Kind) String() string { return [...]string{"", "new", "flags", "gone"}[k
 type Change struct {
 	Side Side
 	Kind Kind
-	At   Place
-	Row  int64 // Flags, Gone: the row that is bound there
-	// Item is what the side shows (KindNew, KindFlags). For KindNew, Ident grows as
-	// Asks are answered.
-	Item mail.Item
-	// Epoch is the epoch of At.Ref.
-	Epoch string
 	// Outside: a Gone message was found again in a mailbox that is out of scope.
 	Outside bool
 	// Rejected: the user told godwit not to carry this deletion over.
 	Rejected bool
 	// Unreadable: an identity that was asked for could not be had.
 	Unreadable bool
+	At         Place
+	Row        int64 // Flags, Gone: the row that is bound there
+	// Epoch is the epoch of At.Ref.
+	Epoch string
+	// What the side shows (KindNew, KindFlags). For KindNew, Ident grows as
+	// Asks are answered.
+	shown
+}
+
+// Of makes it the change of a message as the side shows it.
+func (c Change) Of(item mail.Item) Change {
+	c.show(item)
+	return c
 }
 
 // BoxPair is a mailbox on both sides, as a plan needs it.
