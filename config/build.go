@@ -250,7 +250,8 @@ func (a *accountBuilder) behaviour(acc *Account) {
 	acc.Compress = oneOf(a, "compress", a.raw.Compress, "off", "on") == "on"
 	acc.Hooks = Hooks{
 		OnNewMail: a.command("on_new_mail", a.raw.OnNewMail), OnChange: a.command("on_change", a.raw.OnChange),
-		OnError: a.command("on_error", a.raw.OnError), Timeout: parsed(a, "hook_timeout", a.raw.HookTimeout, time.Minute, parseTimeout),
+		OnError: a.command("on_error", a.raw.OnError), AfterBackup: a.command("after_backup", a.raw.AfterBackup),
+		Timeout: parsed(a, "hook_timeout", a.raw.HookTimeout, time.Minute, parseTimeout),
 	}
 }
 

@@ -89,13 +89,29 @@ type Account struct {
 // Hooks are commands for /bin/sh -c that are run when something happened; ""
 // for none.
 type Hooks struct {
-	OnNewMail, OnChange, OnError string
+	OnNewMail, OnChange, OnError, AfterBackup string
 	// Timeout is how long one may take.
 	Timeout time.Duration
 }
 
 // Synced tells whether the account is kept in step with a Maildir.
 func (a *Account) Synced() bool { return a.Maildir != "" && a.Mode != ModeBackup }
+
+// Archived tells whether generations of the account are kept.
+func (a *Account) Archived() bool { return a.Mode == ModeBackup || a.Backup && a.Synced() }
+
+// InArchive tells whether a mailbox is backed up: what takes part, and beyond
+// that the mailbox in which some servers show all messages (\All, RFC 6154),
+// for it may be the only one that a message is in.
+func (a *Account) InArchive(name mail.MailboxName, role mail.Role) bool {
+	if role == mail.RoleAll {
+		return a.Folders.Match(name)
+	}
+	return a.Folders.InScope(name, role)
+}
+
+// BackupDir is where the index of the account's backup lies.
+func (a *Account) BackupDir() string { return filepath.Join(a.State, "backup") }
 
 // DeletedDir is where messages that godwit deletes are kept.
 func (a *Account) DeletedDir() string { return filepath.Join(a.State, "deleted") }

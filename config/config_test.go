@@ -39,7 +39,7 @@ func TestExampleLoads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(c.Names(), " "); got != "personal work" {
+	if got := strings.Join(c.Names(), " "); got != "personal work archive" {
 		t.Errorf("accounts: %s", got)
 	}
 	p, _ := c.Account("personal")
@@ -161,7 +161,7 @@ func TestErrorsNameLineAndKey(t *testing.T) {
 		{"syntax", "state_dir = \n", "c:1:"},
 		{"doubled key", account + "host = \"x\"\n", "c:5:1: "},
 		{"unknown key", account + "maildri = \"/m\"\n", `c:5:1: accounts.a.maildri: unknown key "maildri", did you mean "maildir"?`},
-		{"unknown key, nothing near", account + "qqqqqqqqq = 1\n", `c:5:1: accounts.a.qqqqqqqqq: unknown key "qqqqqqqqq": the keys here are allow_plaintext, archive`},
+		{"unknown key, nothing near", account + "qqqqqqqqq = 1\n", `c:5:1: accounts.a.qqqqqqqqq: unknown key "qqqqqqqqq": the keys here are after_backup, allow_plaintext, archive`},
 		{"case of a key", account + "Maildir = \"/m\"\n", `unknown key "Maildir", did you mean "maildir"?`},
 		{"unknown table", "[acounts.a]\nhost = 1\n", `c:1:2: acounts: unknown key "acounts", did you mean "accounts"?`},
 		{"unknown key in a table", account + "keep = { dayly = 1 }\n", `c:5:10: accounts.a.keep.dayly: unknown key "dayly", did you mean "daily"?`},

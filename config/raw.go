@@ -54,6 +54,7 @@ type rawAccount struct {
 	OnNewMail   *string `toml:"on_new_mail"`
 	OnChange    *string `toml:"on_change"`
 	OnError     *string `toml:"on_error"`
+	AfterBackup *string `toml:"after_backup"`
 	HookTimeout *string `toml:"hook_timeout"`
 }
 

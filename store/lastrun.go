@@ -50,6 +50,37 @@ type LastRun struct {
 	FailingSince time.Time `json:"failing_since,omitzero"`
 	Failures     int       `json:"failures,omitempty"`
 	FailedBy     []string  `json:"failed_by,omitempty"`
+
+	// Backup is the last backup; nil if there was none.
+	Backup *LastBackup `json:"backup,omitempty"`
+}
+
+// LastBackup tells how the last backup of an account went.
+type LastBackup struct {
+	Began time.Time `json:"began"`
+	Ended time.Time `json:"ended"`
+	Exit  int       `json:"exit"`
+	// Complete: the archive held all that the server had then; Why tells a
+	// person why not. LastOK is when that was so last.
+	Complete bool      `json:"complete"`
+	Why      string    `json:"why,omitempty"`
+	LastOK   time.Time `json:"last_ok,omitzero"`
+
+	Archive string `json:"archive"` // its directory
+	// Generation is the number of the newest complete one, 0 if there is none,
+	// Made when it ended; it holds that many mailboxes and messages.
+	Generation int64     `json:"generation"`
+	Made       time.Time `json:"made,omitzero"`
+	Mailboxes  int       `json:"mailboxes"`
+	Messages   int       `json:"messages"`
+	Stored     int64     `json:"stored"` // bytes of all message files of the archive
+	// Quarantined counts messages that the server would not give.
+	Quarantined int      `json:"quarantined"`
+	Errors      []string `json:"errors,omitempty"`
+
+	// Sync names the state of the account's index that the backup followed: the
+	// next need not look if that is the same. "" if it must.
+	Sync string `json:"sync,omitempty"`
 }
 
 // WriteLastRun replaces the file in the state directory dir, at once and for

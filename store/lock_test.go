@@ -66,8 +66,13 @@ func TestLastRun(t *testing.T) {
 		Copied: [2]int{1, 2}, CopiedBytes: [2]int64{1 << 40, 3}, Flagged: [2]int{5, 6}, Moved: [2]int{7, 8}, Deleted: [2]int{9, 10}, Adopted: 11,
 		Held: 12, HeldBoxes: 13, Pending: 14, Declined: 15, Errors: []string{"a \"b\""}, Hints: []string{"look"}, Next: time.Unix(1_763_641_000, 0).UTC(),
 		LastOK: time.Unix(1_763_630_000, 7).UTC(), FailingSince: time.Unix(1_763_635_000, 0).UTC(), Failures: 16, FailedBy: []string{"network"},
+		Backup: &LastBackup{
+			Began: time.Unix(1_763_640_010, 0).UTC(), Ended: time.Unix(1_763_640_011, 0).UTC(), Exit: 1, Complete: true, Why: "why",
+			LastOK: time.Unix(1_763_640_002, 0).UTC(), Archive: "/a", Generation: 17, Made: time.Unix(1_763_640_003, 0).UTC(), Mailboxes: 18, Messages: 19,
+			Stored: 1 << 41, Quarantined: 20, Errors: []string{"c"}, Sync: "d/1",
+		},
 	}
-	if v := reflect.ValueOf(full); true {
+	for _, v := range []reflect.Value{reflect.ValueOf(full), reflect.ValueOf(*full.Backup)} {
 		for i := range v.NumField() {
 			if v.Field(i).IsZero() {
 				t.Errorf("%s is not tested", v.Type().Field(i).Name)

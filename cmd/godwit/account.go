@@ -28,23 +28,20 @@ var _ engine.Rooted = (*maildir.Maildir)(nil)
 func unsupported(acc *config.Account) error {
 	switch {
 	case acc.Mode == config.ModeBackup:
-		return &usageError{errors.New(`mode = "backup" is not supported yet: use "mirror", "pull" or "push" with a maildir`)}
+		return nil
 	case acc.Maildir == "":
-		return &usageError{errors.New("the account has no maildir to synchronise with: add maildir = \"…\"")}
+		return &usageError{errors.New("the account has no maildir to synchronise with: add maildir = \"…\", or mode = \"backup\" to keep an archive only")}
 	}
 	return nil
 }
 
-const noBackup = "backup = true does nothing yet: no generations are kept"
-
-// inert lists what an account asks for and this version does not do. None of
-// it makes a sync wrong; check tells all of it.
-func inert(acc *config.Account) []string {
-	var out []string
-	if acc.Backup {
-		out = append(out, noBackup)
+// inMaildir says why a command that needs a Maildir cannot work on an account;
+// nil if it can.
+func inMaildir(acc *config.Account) error {
+	if acc.Mode == config.ModeBackup {
+		return &usageError{errors.New("the account has an archive only, and no maildir")}
 	}
-	return out
+	return unsupported(acc)
 }
 
 // policy is a mode as data.
@@ -85,6 +82,16 @@ func imapOptions(acc *config.Account) imap.Options {
 	}
 }
 
+// serverOptions are imapOptions for one run.
+func serverOptions(acc *config.Account, s syncOptions) imap.Options {
+	o := imapOptions(acc)
+	o.Pool = s.pool
+	if o.Meter = s.meter; s.meter == nil {
+		o.Meter = wire.NewMeter(acc.LimitRate)
+	}
+	return o
+}
+
 func maildirOptions(acc *config.Account) maildir.Options {
 	return maildir.Options{
 		Root: acc.Maildir, Layout: maildir.Layout(acc.Layout), FolderEncoding: maildir.Encoding(acc.FolderEncoding),
@@ -111,8 +118,9 @@ type opened struct {
 	index         *store.Store
 	memory        *engine.Memory // of the index
 	local, remote engine.Writer
-	sides         []io.Closer // that are open
-	closers       []io.Closer // in the order of opening
+	server        imap.Options // how remote is reached
+	sides         []io.Closer  // that are open
+	closers       []io.Closer  // in the order of opening
 }
 
 // open takes the account's lock and opens its index and both sides. A dry
@@ -191,12 +199,8 @@ func (o *opened) openLocal(ctx context.Context, acc *config.Account, s syncOptio
 
 // openRemote connects to the server.
 func (o *opened) openRemote(ctx context.Context, acc *config.Account, s syncOptions) error {
-	server := imapOptions(acc)
-	server.Pool = s.pool
-	if server.Meter = s.meter; s.meter == nil {
-		server.Meter = wire.NewMeter(acc.LimitRate)
-	}
-	remote, err := imap.Open(ctx, server)
+	o.server = serverOptions(acc, s)
+	remote, err := imap.Open(ctx, o.server)
 	if err != nil {
 		return err
 	}

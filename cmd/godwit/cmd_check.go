@@ -98,14 +98,12 @@ func (c *checker) check(ctx context.Context, acc *config.Account) {
 		if acc.Inbox != "" {
 			c.directory("inbox", acc.Inbox)
 		}
-	} else if err := unsupported(acc); acc.Mode == config.ModeBackup {
-		c.bad("mode", err)
+	}
+	if acc.Archived() {
+		c.archive(ctx, acc)
 	}
 	c.directory("state", acc.State)
 	c.index(ctx, acc)
-	for _, what := range inert(acc) {
-		c.note("configuration", what)
-	}
 	c.server(ctx, acc)
 }
 

@@ -39,7 +39,8 @@ func (a *app) statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status [ACCOUNT…]",
 		Short: "tell how each account and mailbox stands",
-		Long: "Tells of each account and mailbox when it last ran, how much mail it has, and what is held, pending or declined;\n" +
+		Long: "Tells of each account and mailbox when it last ran, how much mail it has, and what is held, pending or declined,\n" +
+			"and how old its backup is;\n" +
 			"where a daemon runs, also what it does, watches and waits for. Otherwise it reads the index only: it works without\n" +
 			"the network, and while a sync runs.",
 		RunE: func(cmd *cobra.Command, names []string) error {
@@ -106,6 +107,7 @@ func (a *app) statusAccount(ctx context.Context, acc *config.Account, live *live
 	for _, e := range s.last.Errors {
 		a.out.line("  error: %s", e)
 	}
+	a.backupLines(acc, s.last.Backup)
 	a.statusTable(s)
 	a.statusWaiting(acc, s)
 	for _, h := range s.last.Hints {
@@ -213,7 +215,10 @@ func (a *app) liveLines(l *liveStatus) {
 }
 
 func maildirText(acc *config.Account) string {
-	if acc.Maildir == "" {
+	switch {
+	case acc.Mode == config.ModeBackup:
+		return "(archive only)"
+	case acc.Maildir == "":
 		return "(no maildir)"
 	}
 	return fmt.Sprintf("%s (%s)", acc.Maildir, acc.Mode)
@@ -371,5 +376,5 @@ func (a *app) statusObjects(acc *config.Account, s *state) {
 		all.There += c.There
 		a.out.object(record{Type: "mailbox", Account: acc.Name, Mailbox: boxName(b.Box), statusCounts: c})
 	}
-	a.out.object(record{Type: "account", Account: acc.Name, statusCounts: all, Daemon: s.live, Text: strings.Join(s.last.Errors, "; ")})
+	a.out.object(record{Type: "account", Account: acc.Name, statusCounts: all, LastBackup: s.last.Backup, Daemon: s.live, Text: strings.Join(s.last.Errors, "; ")})
 }

@@ -80,7 +80,6 @@ func (a *app) syncHere(ctx context.Context, accounts []*config.Account, s syncOp
 	hooks := hook.New(ctx, hook.Environment(a.env), hookRest, a.hookEnded)
 	defer hooks.Close()
 	for _, acc := range accounts {
-		a.beginRun(acc)
 		p := a.newProgress(acc.Name)
 		r := runAccount(ctx, acc, s, a.now, func(e engine.Event) {
 			p.event(e)
@@ -112,9 +111,6 @@ func (a *app) syncByDaemon(ctx context.Context, conf *config.Config, accounts []
 	_, done, err = a.askDaemon(ctx, conf, "sync", call, func(told sent) error {
 		switch {
 		case told.Begun != "":
-			if acc := byName[told.Begun]; acc != nil {
-				a.beginRun(acc)
-			}
 			p = a.newProgress(told.Begun)
 		case told.Event != nil:
 			e, err := told.Event.got()
@@ -138,19 +134,17 @@ func (a *app) syncByDaemon(ctx context.Context, conf *config.Config, accounts []
 	return done, err
 }
 
-// beginRun says what has to be said before a run.
-func (a *app) beginRun(acc *config.Account) {
-	if acc.Backup { // who asks for a backup must not believe there is one
-		a.complain(acc.Name, noBackup)
-	}
-}
-
 // endRun shows what a run came to.
 func (a *app) endRun(acc *config.Account, r ran, s syncOptions) {
-	if r.begun {
+	own := acc.Mode != config.ModeBackup // there is a run beside the backup
+	switch {
+	case r.begun && own:
 		a.finish(acc, r.report, r.exit, s)
-	} else if r.err != nil {
+	case r.err != nil && (own || r.backup == nil || r.backup.err == nil):
 		a.fail(acc.Name, r.err)
+	}
+	if r.backup != nil {
+		a.finishBackup(acc, r.backup)
 	}
 	if r.after != nil {
 		a.fail(acc.Name, r.after)

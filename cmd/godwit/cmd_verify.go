@@ -65,7 +65,7 @@ func (a *app) verifyCommand() *cobra.Command {
 
 // verifyAccount verifies one account. Whatever becomes of it, the others go on.
 func (a *app) verifyAccount(ctx context.Context, acc *config.Account, v verifyOptions) {
-	if err := unsupported(acc); err != nil {
+	if err := inMaildir(acc); err != nil {
 		a.fail(acc.Name, err)
 		return
 	}

@@ -177,12 +177,18 @@ func (d *daemon) newDuty(acc *config.Account) *duty {
 	}
 	last := before(acc)
 	t.left.take(last.Held, last.HeldBoxes, last.Pending)
+	t.left.backedUp(last.Backup)
 	opt := worker.Options{
 		Account: acc.Name, Clock: d.app.now, Backstop: backstop, LastOK: last.LastOK,
 		Run: func(ctx context.Context, why worker.Trigger) worker.Result {
 			return d.run(ctx, t, syncOptions{}, why, nil).result()
 		},
-		Watches: []worker.Watch{
+		Changed: d.told(t.log),
+	}
+	opt.Schedule, _ = worker.ParseSchedule(acc.Schedule) // the configuration was checked
+	switch {
+	case acc.Synced():
+		opt.Watches = []worker.Watch{
 			{Name: "server", Why: worker.ByRemote, Run: func(ctx context.Context, w worker.Watching) error {
 				return t.watchServer(ctx, w)
 			}},
@@ -191,10 +197,10 @@ func (d *daemon) newDuty(acc *config.Account) *duty {
 				options.Echo = t.echo
 				return maildir.Watch(ctx, options, w.Up, func(string) { w.Changed() })
 			}},
-		},
-		Changed: d.told(t.log),
+		}
+	case acc.Schedule != "":
+		opt.Backstop = 0 // an archive is filled when its schedule says so
 	}
-	opt.Schedule, _ = worker.ParseSchedule(acc.Schedule) // the configuration was checked
 	t.worker = worker.New(opt)
 	t.pool.Died = t.worker.Doubt
 	return t
@@ -278,11 +284,40 @@ func (d *daemon) run(ctx context.Context, t *duty, s syncOptions, why worker.Tri
 	if r.effective {
 		t.left.take(r.report.Held, r.report.HeldBoxes, r.report.Pending)
 	}
+	if b := r.backup; b != nil {
+		t.left.backedUp(&b.last)
+		d.logBackup(ctx, log, b)
+	}
 	if !s.dryRun {
 		d.tally.Ran(t.acc.Name, r.tally())
 	}
 	callHooks(d.hooks, t.acc, r)
 	return r
+}
+
+// logBackup logs how a backup ended.
+func (d *daemon) logBackup(ctx context.Context, log *slog.Logger, b *backedUp) {
+	if b.skipped != "" {
+		log.DebugContext(ctx, "no backup", "because", b.skipped)
+		return
+	}
+	level := slog.LevelDebug
+	args := []any{"exit", int(b.exit), "complete", b.Complete, "took", b.Report.Ended.Sub(b.Report.Began).Round(time.Millisecond).String()}
+	if g := b.Generation; g != nil {
+		level = slog.LevelInfo
+		args = append(args, "generation", g.Number, "came", g.Came, "went", g.Went, "changed", g.Changed, "moved", g.Moved, "stored", g.Stored)
+	}
+	if b.err != nil && !b.told {
+		args = append(args, "error", b.err)
+	}
+	if !b.Complete {
+		level = slog.LevelWarn
+		args = append(args, "why", b.Why)
+	}
+	for _, q := range b.Quarantined {
+		log.WarnContext(ctx, "a message is not in the archive", "mailbox", string(q.Mailbox), "uid", q.UID, "error", q.Why)
+	}
+	log.Log(ctx, level, "backed up", args...)
 }
 
 // logEvent logs what a run tells.
@@ -291,6 +326,9 @@ func logEvent(ctx context.Context, log *slog.Logger, e engine.Event) {
 		return
 	}
 	args := []any{"mailbox", string(e.Mailbox)}
+	if e.Job != "" {
+		args = append(args, "job", e.Job)
+	}
 	switch e.Kind {
 	case engine.Action:
 		args = append(args, "side", e.Side.String())
@@ -325,6 +363,9 @@ func (r ran) result() worker.Result {
 		return worker.Result{Err: r.report.Faults[0], Partial: true}
 	case r.report.Pending > 0:
 		return worker.Result{Err: fmt.Errorf("%s could not be carried over yet", count(r.report.Pending, "change")), Partial: true}
+	}
+	if err := r.backup.trouble(); err != nil {
+		return worker.Result{Err: err, Partial: true}
 	}
 	return worker.Result{}
 }

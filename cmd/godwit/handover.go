@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/godwit-mail/godwit/cmd/godwit/backup"
 	"github.com/godwit-mail/godwit/cmd/godwit/control"
 	"github.com/godwit-mail/godwit/config"
 	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/store"
 	"github.com/godwit-mail/godwit/sync/engine"
 	"github.com/godwit-mail/godwit/sync/worker"
 )
@@ -42,6 +44,18 @@ type sentRan struct {
 	Err     *sentError    `json:"err,omitempty"`
 	After   *sentError    `json:"after,omitempty"`
 	Matched bool          `json:"matched"` // a mailbox matched Folders
+	Backup  *sentBackup   `json:"backup,omitempty"`
+}
+
+// A sentBackup is how the backup of an account ended.
+type sentBackup struct {
+	Result  backup.Result    `json:"result"` // its Report without Faults
+	Faults  []sentError      `json:"faults,omitempty"`
+	Exit    exitCode         `json:"exit"`
+	Err     *sentError       `json:"err,omitempty"`
+	Told    bool             `json:"told"`
+	Skipped string           `json:"skipped,omitempty"`
+	Last    store.LastBackup `json:"last"`
 }
 
 // A sentError keeps of an error what is told to people and scripts.
@@ -55,6 +69,13 @@ func sendError(err error) *sentError {
 		return nil
 	}
 	return &sentError{err.Error(), mail.ClassOf(err)}
+}
+
+func sendErrors(errs []error) (sent []sentError) {
+	for _, err := range errs {
+		sent = append(sent, *sendError(err))
+	}
+	return sent
 }
 
 // got is the error at the other end.
@@ -96,8 +117,10 @@ func (s *sentEvent) got() (engine.Event, error) {
 func (r ran) send(account string, matched bool) *sentRan {
 	s := &sentRan{Account: account, Report: *r.report, Exit: r.exit, Began: r.begun, Err: sendError(r.err), After: sendError(r.after), Matched: matched}
 	s.Report.Faults = nil
-	for _, f := range r.report.Faults {
-		s.Faults = append(s.Faults, *sendError(f))
+	s.Faults = sendErrors(r.report.Faults)
+	if b := r.backup; b != nil {
+		s.Backup = &sentBackup{Result: b.Result, Faults: sendErrors(b.Report.Faults), Exit: b.exit, Err: sendError(b.err), Told: b.told, Skipped: b.skipped, Last: b.last}
+		s.Backup.Result.Report.Faults = nil
 	}
 	return s
 }
@@ -106,6 +129,12 @@ func (s *sentRan) got() ran {
 	r := ran{report: &s.Report, exit: s.Exit, begun: s.Began, err: s.Err.got(), after: s.After.got()}
 	for i := range s.Faults {
 		r.report.Faults = append(r.report.Faults, s.Faults[i].got())
+	}
+	if b := s.Backup; b != nil {
+		r.backup = &backedUp{Result: b.Result, exit: b.Exit, err: b.Err.got(), told: b.Told, skipped: b.Skipped, last: b.Last}
+		for i := range b.Faults {
+			r.backup.Report.Faults = append(r.backup.Report.Faults, b.Faults[i].got())
+		}
 	}
 	return r
 }

@@ -42,9 +42,17 @@ func callHooks(hooks *hook.Runner, acc *config.Account, r ran) {
 		r.news.Head = head("new_mail")
 		call("on_new_mail", acc.Hooks.OnNewMail, r.news)
 	}
-	if r.effective && r.report.Changed() {
+	if r.effective && r.report.Changed() && acc.Synced() {
 		call("on_change", acc.Hooks.OnChange, hook.Change{
 			Head: head("change"), Local: doneOn(r.report, plan.Local), Remote: doneOn(r.report, plan.Remote), Adopted: r.report.Adopted,
+		})
+	}
+	if b := r.backup; b != nil && b.Generation != nil {
+		g := b.Generation
+		call("after_backup", acc.Hooks.AfterBackup, hook.Backup{
+			Head: head("backup"), Archive: acc.Archive, Generation: g.Number, Complete: g.Complete, Why: g.Why,
+			Came: g.Came, Went: g.Went, Changed: g.Changed, Moved: g.Moved, Mailboxes: g.Mailboxes, Messages: g.Messages, Stored: g.Stored,
+			Quarantined: len(b.Quarantined),
 		})
 	}
 	if r.trouble != nil {

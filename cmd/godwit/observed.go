@@ -8,12 +8,21 @@ import (
 	"github.com/godwit-mail/godwit/cmd/godwit/hook"
 	"github.com/godwit-mail/godwit/cmd/godwit/telemetry"
 	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/store"
 )
 
 // A leftover is what the last run of an account left to be done.
 type leftover struct {
 	mu                              sync.Mutex
 	messages, mailboxes, unfinished int
+	backup                          *store.LastBackup // nil if there was none
+}
+
+// backedUp takes over how a backup ended.
+func (l *leftover) backedUp(last *store.LastBackup) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.backup = last
 }
 
 func (l *leftover) take(held, boxes, pending int) {
@@ -50,7 +59,15 @@ func (d *daemon) standings() []telemetry.Standing {
 		}
 		t.left.mu.Lock()
 		st.HeldMessages, st.HeldMailboxes, st.Pending = t.left.messages, t.left.mailboxes, t.left.unfinished
+		last := t.left.backup
 		t.left.mu.Unlock()
+		if t.acc.Archived() {
+			st.Backup = &telemetry.Backup{Alone: !t.acc.Synced()}
+			if last != nil {
+				st.Backup.LastOK, st.Backup.Generation, st.Backup.Made = last.LastOK, last.Generation, last.Made
+				st.Backup.Stored, st.Backup.Incomplete, st.Backup.Quarantined = last.Stored, !last.Complete, last.Quarantined
+			}
+		}
 		out = append(out, st)
 	}
 	return out

@@ -19,7 +19,7 @@ import (
 
 // putBack puts messages back into the account's own Maildir, under its lock.
 func (a *app) putBack(ctx context.Context, acc *config.Account, list []deleted, r restoreOptions) error {
-	if err := unsupported(acc); err != nil {
+	if err := inMaildir(acc); err != nil {
 		return err
 	}
 	lock, err := lockState(acc.State)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/store"
 	"github.com/godwit-mail/godwit/sync/engine"
 	"github.com/godwit-mail/godwit/sync/plan"
 )
@@ -15,6 +16,7 @@ type record struct {
 	Account string `json:"account"`
 	Mailbox string `json:"mailbox"`
 
+	Job      string   `json:"job,omitempty"` // "backup": the local side is the archive
 	Phase    string   `json:"phase,omitempty"`
 	Verb     string   `json:"verb,omitempty"`
 	Side     string   `json:"side,omitempty"` // "local" or "remote"
@@ -40,6 +42,9 @@ type record struct {
 	Repaired *bool          `json:"repaired,omitempty"` // verify
 	Kept     *deletedRecord `json:"kept,omitempty"`     // restore --deleted
 	Restore  *restoreCounts `json:"restore,omitempty"`  // restore: what it came to
+
+	Backup     *backupRecord     `json:"backup,omitempty"`      // sync: the backup of an account
+	LastBackup *store.LastBackup `json:"last_backup,omitempty"` // status: an account
 
 	Daemon  *liveStatus `json:"daemon,omitempty"` // status: an account
 	What    string      `json:"what,omitempty"`   // check: what was looked at
@@ -102,7 +107,7 @@ func eventRecord(e engine.Event) record {
 		Time: e.Time.Format(time.RFC3339), Account: e.Account, Mailbox: string(e.Mailbox), To: string(e.To),
 		Verb: string(e.Verb), Digest: e.Digest.String(), Size: e.Size, Added: flagNames(e.Added), Removed: flagNames(e.Removed),
 		Reason: string(e.Reason), Count: e.Count, Messages: e.Messages, Bytes: e.Bytes, Planned: e.Planned, Text: e.Text,
-		Side: e.Side.String(),
+		Side: e.Side.String(), Job: e.Job,
 	}
 	switch e.Kind {
 	case engine.PhaseBegun:

@@ -18,6 +18,10 @@ func place(s plan.Side) string {
 
 // actionText tells of one effect: "copied here, 1.2 kB".
 func actionText(e engine.Event) string {
+	place := place
+	if isBackup(e) {
+		place = archivePlace
+	}
 	verb := map[engine.Verb]string{
 		engine.VerbCopied: "copy", engine.VerbAdopted: "join", engine.VerbFlagged: "flag", engine.VerbMoved: "move",
 		engine.VerbDeleted: "delete", engine.VerbCreated: "create", engine.VerbRenamed: "rename", engine.VerbRemoved: "remove",
@@ -30,7 +34,10 @@ func actionText(e engine.Event) string {
 	switch e.Verb {
 	case engine.VerbCopied:
 		text = done + " " + place(e.Side)
-		if e.Side == plan.Remote {
+		switch {
+		case isBackup(e):
+			text = done + " into the archive"
+		case e.Side == plan.Remote:
 			text = done + " to the server"
 		}
 		if e.Size > 0 {

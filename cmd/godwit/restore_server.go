@@ -88,7 +88,6 @@ func (x *restoring) followUp(ctx context.Context, s *restore.Selection) error {
 		return ctx.Err()
 	}
 	sync := syncOptions{locked: true}
-	x.app.beginRun(acc)
 	x.app.endRun(acc, runAccount(ctx, acc, sync, x.app.now, x.app.event), sync)
 	return ctx.Err()
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/godwit-mail/godwit/cmd/godwit/hook"
 	"github.com/godwit-mail/godwit/config"
 	"github.com/godwit-mail/godwit/imap"
+	"github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/maildir"
 	"github.com/godwit-mail/godwit/store"
 	"github.com/godwit-mail/godwit/sync/engine"
@@ -32,6 +34,9 @@ type ran struct {
 	// nil for nothing.
 	news    hook.NewMail
 	trouble *hook.Error
+	// backup is what became of the backup; nil if none is asked for. That of an
+	// account with an archive only is the run, and its report is the same.
+	backup *backedUp
 }
 
 // runAccount runs one account, and remembers how it went. It prints nothing:
@@ -47,6 +52,13 @@ func runAccount(ctx context.Context, acc *config.Account, s syncOptions, now fun
 	}
 	if err := unsupported(acc); err != nil {
 		return failed(err)
+	}
+	if acc.Archived() && s.pool == nil { // the backup takes over the connection
+		s.pool = imap.NewPool()
+		defer s.pool.Close()
+	}
+	if acc.Mode == config.ModeBackup {
+		return runBackup(ctx, acc, s, was, now, observe)
 	}
 	o, err := open(ctx, acc, s)
 	if err != nil {
@@ -68,7 +80,43 @@ func runAccount(ctx context.Context, acc *config.Account, s syncOptions, now fun
 	for _, text := range o.remarks(acc, s.chatty) {
 		observe(engine.Event{Kind: engine.Noted, Time: now(), Account: acc.Name, Text: text})
 	}
+	if acc.Archived() && !s.dryRun && ctx.Err() == nil && (err == nil || mail.ClassOf(err) == mail.ClassLocal) {
+		r.backup = o.backUpAfter(ctx, acc, s, was.Backup, report, now, observe)
+		r.exit = worse(r.exit, r.backup.exit)
+	}
 	r.after = r.putAway(context.WithoutCancel(ctx), acc, o, s, was, now)
+	r.exit = worse(r.exit, codeOf(r.after))
+	return r
+}
+
+// runBackup runs an account that has an archive only.
+func runBackup(ctx context.Context, acc *config.Account, s syncOptions, was store.LastRun, now func() time.Time, observe engine.Observer) ran {
+	r := ran{report: &engine.Report{Began: now(), Ended: now()}, backup: &backedUp{}}
+	switch {
+	case s.only != nil:
+		r.err = &usageError{errors.New("--folder is not for an account with mode = \"backup\": a generation holds all mailboxes")}
+		r.exit = codeOf(r.err)
+		return r
+	case s.dryRun:
+		r.backup.skipped = skippedDry
+		return r
+	}
+	o := &opened{server: serverOptions(acc, s)}
+	if !s.locked {
+		var err error
+		if o.lock, err = lockState(acc.State); err != nil {
+			r.exit, r.err = codeOf(err), err
+			return r
+		}
+		o.closers = []io.Closer{closer(o.lock.Unlock)}
+	}
+	b := &backing{acc: acc, o: o, now: now, observe: observe, was: was.Backup}
+	r.backup = b.backUp(ctx)
+	r.report, r.exit, r.err, r.begun, r.effective = &r.backup.Report, r.backup.exit, r.backup.err, r.backup.told, true
+	last := lastRun(r.report, r.exit)
+	last.Backup = &r.backup.last
+	r.endured(was, &last)
+	r.after = errors.Join(store.WriteLastRun(acc.State, last), o.close())
 	r.exit = worse(r.exit, codeOf(r.after))
 	return r
 }
@@ -134,6 +182,9 @@ func (r *ran) putAway(ctx context.Context, acc *config.Account, o *opened, s syn
 		written <- nil
 	} else {
 		last := lastRun(r.report, r.exit)
+		if last.Backup = was.Backup; r.backup != nil {
+			last.Backup = &r.backup.last
+		}
 		r.endured(was, &last)
 		errs = append(errs, o.index.Keeper(acc.State, acc.KeepDeleted, now).Purge(ctx))
 		write := store.WriteLastRun
@@ -154,7 +205,7 @@ func (r *ran) rememberFailure(acc *config.Account, s syncOptions, was store.Last
 	}
 	failed := store.LastRun{
 		Began: r.report.Began, Ended: r.report.Ended, Exit: int(r.exit), Mailboxes: was.Mailboxes, Messages: was.Messages,
-		Errors: []string{r.err.Error()},
+		Errors: []string{r.err.Error()}, Backup: was.Backup,
 	}
 	r.endured(was, &failed)
 	lock, err := store.Lock(acc.State)

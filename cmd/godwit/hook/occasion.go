@@ -17,7 +17,7 @@ type Occasion interface {
 
 // A Head begins every Occasion.
 type Head struct {
-	Type    string    `json:"type"` // "new_mail", "change" or "error"
+	Type    string    `json:"type"` // "new_mail", "change", "backup" or "error"
 	Time    time.Time `json:"time"`
 	Account string    `json:"account"`
 }
@@ -124,6 +124,34 @@ func (c Change) key() string { return "" }
 func (c Change) join(later Occasion) Occasion {
 	l := later.(Change)
 	return Change{Head: l.Head, Local: c.Local.plus(l.Local), Remote: c.Remote.plus(l.Remote), Adopted: c.Adopted + l.Adopted}
+}
+
+// A Backup tells of a generation that was made.
+type Backup struct {
+	Head
+	Archive    string `json:"archive"` // its directory
+	Generation int64  `json:"generation"`
+	Complete   bool   `json:"complete"`
+	Why        string `json:"why,omitempty"` // why it is not
+	// Messages that came, went, changed their flags and moved since the
+	// generation before.
+	Came        int   `json:"came"`
+	Went        int   `json:"went"`
+	Changed     int   `json:"changed"`
+	Moved       int   `json:"moved"`
+	Mailboxes   int   `json:"mailboxes"` // that it holds
+	Messages    int   `json:"messages"`
+	Stored      int64 `json:"stored"`      // bytes of message files that it added
+	Quarantined int   `json:"quarantined"` // messages that the server would not give
+}
+
+func (b Backup) key() string { return "" }
+
+// join counts what came of both, and is otherwise the later one.
+func (b Backup) join(later Occasion) Occasion {
+	l := later.(Backup)
+	l.Came, l.Went, l.Changed, l.Moved, l.Stored = l.Came+b.Came, l.Went+b.Went, l.Changed+b.Changed, l.Moved+b.Moved, l.Stored+b.Stored
+	return l
 }
 
 // An Error tells that an account has begun to fail.

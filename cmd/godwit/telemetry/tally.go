@@ -34,6 +34,22 @@ type Standing struct {
 	// HeldMessages and HeldMailboxes wait for the user, Pending for a later run.
 	HeldMessages, HeldMailboxes, Pending int
 	Watches                              []Watch
+	Backup                               *Backup // nil if none is kept
+}
+
+// A Backup is how the archive of an account stands.
+type Backup struct {
+	// Alone: the account has nothing else, so that it is not out of step
+	// between its backups.
+	Alone bool
+	// LastOK is when the archive was last found to hold all that the server
+	// had, zero if never; Generation the number of the newest complete one, 0 if
+	// there is none, Made when it ended.
+	LastOK, Made time.Time
+	Generation   int64
+	Stored       int64 // bytes of all message files
+	Incomplete   bool  // the last backup was
+	Quarantined  int   // messages that the server would not give
 }
 
 // A Watch is one side that is watched, or is not.
@@ -117,11 +133,17 @@ func (t *Tally) Write(w io.Writer, all []Standing) {
 		for _, state := range States {
 			gauge("godwit_account_state", number(s.State == state), "account", s.Account, "state", state)
 		}
-		ok := 0.0
-		if !s.LastOK.IsZero() {
-			ok = float64(s.LastOK.UnixMilli()) / 1000
+		if s.Backup == nil || !s.Backup.Alone {
+			gauge("godwit_last_success_timestamp_seconds", seconds(s.LastOK), "account", s.Account)
 		}
-		gauge("godwit_last_success_timestamp_seconds", ok, "account", s.Account)
+		if b := s.Backup; b != nil {
+			gauge("godwit_backup_last_success_timestamp_seconds", seconds(b.LastOK), "account", s.Account)
+			gauge("godwit_backup_generation", float64(b.Generation), "account", s.Account)
+			gauge("godwit_backup_generation_timestamp_seconds", seconds(b.Made), "account", s.Account)
+			gauge("godwit_backup_archive_bytes", float64(b.Stored), "account", s.Account)
+			gauge("godwit_backup_incomplete", number(b.Incomplete), "account", s.Account)
+			gauge("godwit_backup_quarantined_messages", float64(b.Quarantined), "account", s.Account)
+		}
 		gauge("godwit_consecutive_failures", float64(s.Failures), "account", s.Account)
 		gauge("godwit_held_deletions", float64(s.HeldMessages), "account", s.Account)
 		gauge("godwit_held_mailboxes", float64(s.HeldMailboxes), "account", s.Account)
@@ -133,6 +155,14 @@ func (t *Tally) Write(w io.Writer, all []Standing) {
 	now.WritePrometheus(w)
 	metrics.WriteProcessMetrics(w)
 	metrics.WriteFDMetrics(w)
+}
+
+// seconds is a moment as Prometheus has it, 0 for none.
+func seconds(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMilli()) / 1000
 }
 
 func number(yes bool) float64 {
