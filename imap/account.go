@@ -71,6 +71,7 @@ type Account struct {
 	// batches is held by a batch while it does anything: one may be filled
 	// while the one before it is committed.
 	batches sync.Mutex
+	spare   [][]byte // buffers of APPENDs that were answered; see parcels
 
 	names *names
 	// surveyed: names is what the server told, not a guess.

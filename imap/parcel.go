@@ -17,8 +17,8 @@ import (
 // How much is sent at once. What is unanswered is kept, so that it can be sent
 // again where the server refused it together with something else.
 const (
-	maxUnanswered = 8 << 20   // bytes of messages that are unanswered
-	groupBytes    = 512 << 10 // in one APPEND of several messages
+	maxUnanswered = 4 << 20   // bytes of messages that are unanswered
+	groupBytes    = 256 << 10 // in one APPEND of several messages
 	groupMessages = 100
 	maxSpare      = 16 // buffers that are kept for what comes next
 )
@@ -38,7 +38,6 @@ type parcels struct {
 	ahead   int64       // bytes in flight
 	refused []*parcel   // to be sent again in another way
 	waiting int64       // bytes in refused
-	spare   [][]byte
 }
 
 // A parcel is one message on its way.
@@ -71,11 +70,12 @@ type shipment struct {
 	err   error
 }
 
-// load sends a message, or adds it to those that are sent together.
-func (b *batch) load(ctx context.Context, at int, item mail.Item, sp *spool) {
-	p := &parcel{at: at, flags: b.v.perm.storable(item.Flags), date: item.Date, size: sp.size}
-	if sp.file != nil {
-		p.file = sp
+// load sends a message, or adds it to those that are sent together. It lies in
+// file, or else is body, which is not needed after.
+func (b *batch) load(ctx context.Context, at int, item mail.Item, body []byte, file *spool) {
+	p := &parcel{at: at, flags: b.v.perm.storable(item.Flags), date: item.Date, size: int64(len(body))}
+	if file != nil {
+		p.file, p.size = file, file.size
 		b.dispatch(ctx)
 		b.ship(ctx, &shipment{parcels: []*parcel{p}, size: p.size})
 		return
@@ -86,7 +86,7 @@ func (b *batch) load(ctx context.Context, at int, item mail.Item, sp *spool) {
 	if b.open == nil {
 		b.open = &shipment{bytes: b.room()}
 	}
-	b.open.add(p, sp.mem.Bytes())
+	b.open.add(p, body)
 	if !b.multi || len(b.open.parcels) == groupMessages {
 		b.dispatch(ctx)
 	}
@@ -109,15 +109,26 @@ func (sh *shipment) add(p *parcel, body []byte) {
 	sh.parcels, sh.size = append(sh.parcels, p), sh.size+p.size
 }
 
-// room is an empty buffer, used before if there is one.
+// room is an empty buffer, used before if there is one: by this batch, or by
+// one that is over.
 func (b *batch) room() []byte {
-	n := len(b.spare)
-	if n == 0 {
-		return nil
+	n := len(b.a.spare)
+	switch {
+	case n > 0:
+		buf := b.a.spare[n-1]
+		b.a.spare = b.a.spare[:n-1]
+		return buf
+	case b.multi:
+		return make([]byte, 0, groupBytes+groupBytes/8)
 	}
-	buf := b.spare[n-1]
-	b.spare = b.spare[:n-1]
-	return buf
+	return nil
+}
+
+// spent keeps a buffer for what comes next.
+func (b *batch) spent(buf []byte) {
+	if n := cap(buf); n > 0 && n <= 2*groupBytes && len(b.a.spare) < maxSpare {
+		b.a.spare = append(b.a.spare, buf[:0])
+	}
 }
 
 // dispatch sends what is being filled.
@@ -253,8 +264,8 @@ func (b *batch) answered(sh *shipment) {
 		}
 		p.close()
 	}
-	if len(b.refused) == again && cap(sh.bytes) > 0 && len(b.spare) < maxSpare {
-		b.spare = append(b.spare, sh.bytes[:0])
+	if len(b.refused) == again {
+		b.spent(sh.bytes)
 	}
 	sh.bytes = nil
 }

@@ -73,15 +73,18 @@ func (b *batch) Add(ctx context.Context, in plan.Incoming) error {
 		return p.Err
 	}
 	p.Epoch = epochOf(b.before.validity)
-	sp, err := b.spool(in, p)
-	if err != nil {
+	body, file, err := in.Body, (*spool)(nil), error(nil)
+	if body != nil {
+		p.Ident = in.Item.Ident
+		p.Ident.GlobalID = ""
+	} else if body, file, err = b.spool(in, p); err != nil {
 		p.Err = err
 		return nil
 	}
 	if in.Echo != nil && in.Echo() {
 		b.echoes = append(b.echoes, at)
 	}
-	b.load(ctx, at, in.Item, sp)
+	b.load(ctx, at, in.Item, body, file)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -121,21 +124,29 @@ func (b *batch) begin(ctx context.Context, flags mail.FlagSet) error {
 	})
 }
 
-// spool reads the body, with line ends as a server must have them, and
-// learns its identity.
-func (b *batch) spool(in plan.Incoming, p *plan.Placed) (*spool, error) {
+// spool reads the body, with line ends as a server must have them, and learns
+// its identity. It gives the bytes, or if they are many a file. What is not the
+// message that was to be sent is not: nobody would recognise it.
+func (b *batch) spool(in plan.Incoming, p *plan.Placed) ([]byte, *spool, error) {
 	body, err := in.Open()
 	if err != nil {
-		return nil, messageFault(mail.ClassLocal, fmt.Errorf("opening the message: %w", err), "")
+		return nil, nil, messageFault(mail.ClassLocal, fmt.Errorf("opening the message: %w", err), "")
 	}
 	defer body.Close()
 	h := mail.NewHasher()
 	sp, err := newSpool(b.a.opt.Spool, io.TeeReader(&canonical{r: body}, h), &b.held)
 	if err != nil {
-		return nil, messageFault(mail.ClassLocal, fmt.Errorf("reading the message: %w", err), "")
+		return nil, nil, messageFault(mail.ClassLocal, fmt.Errorf("reading the message: %w", err), "")
 	}
 	p.Ident = h.Sum()
-	return sp, nil
+	if want := in.Item.Ident.Body; !want.IsZero() && want != p.Ident.Body {
+		sp.close()
+		return nil, nil, messageFault(mail.ClassLocal, errors.New("reading the message: it changed meanwhile"), "it is tried again at the next run")
+	}
+	if sp.file != nil {
+		return nil, sp, nil
+	}
+	return sp.mem.Bytes(), nil, nil
 }
 
 // mayBeKeywords tells whether err is a refusal that may be about the keywords.

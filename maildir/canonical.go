@@ -94,6 +94,22 @@ func bareLF(p []byte, lastCR bool) (n int) {
 	}
 }
 
+// appendCanonical appends a whole message to dst as a canonicalReader gives it.
+func appendCanonical(dst, p []byte) []byte {
+	for {
+		i := bytes.IndexByte(p, '\n')
+		if i < 0 {
+			return append(dst, p...)
+		}
+		dst = append(dst, p[:i]...)
+		if i == 0 || p[i-1] != '\r' {
+			dst = append(dst, '\r')
+		}
+		dst = append(dst, '\n')
+		p = p[i+1:]
+	}
+}
+
 // exactReader gives exactly size bytes of r, or an error: mail.ErrShort if r
 // ends too early, another if it does not end.
 type exactReader struct {

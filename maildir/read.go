@@ -1,10 +1,12 @@
 package maildir
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/godwit-mail/godwit/mail"
 )
@@ -26,17 +28,14 @@ func (m *Maildir) Identify(ctx context.Context, box mail.BoxID, refs []mail.Ref,
 // Fetch hands over the bytes of each file with every line end as CRLF.
 func (m *Maildir) Fetch(ctx context.Context, box mail.BoxID, refs []mail.Ref, each func(mail.Ref, mail.Item, io.Reader) error) error {
 	var faults []error
-	buf, canon := make([]byte, 64<<10), newCanonicalReader(nil)
+	var reading fetching
 	err := m.each(ctx, box, refs, func(f *folder, e entry, file *handle, st stat) error {
 		words, err := f.keywords()
 		if err != nil {
 			return err
 		}
 		item := newItem(e, st, words)
-		item.Ident.Size, err = canonicalSize(contextReader{ctx, file}, buf)
-		if err == nil {
-			_, err = file.Seek(0, io.SeekStart)
-		}
+		body, size, err := reading.open(ctx, file, st)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -44,8 +43,8 @@ func (m *Maildir) Fetch(ctx context.Context, box mail.BoxID, refs []mail.Ref, ea
 			faults = append(faults, localFault(mail.GradeMessage, err))
 			return nil
 		}
-		r := &exactReader{r: canon.reset(contextReader{ctx, file}), left: item.Ident.Size, path: file.Name()}
-		return each(mail.Ref(e.key()), item, r)
+		item.Ident.Size = size
+		return each(mail.Ref(e.key()), item, body)
 	}, func(_ mail.Ref, err error) error {
 		faults = append(faults, err)
 		return nil
@@ -54,6 +53,59 @@ func (m *Maildir) Fetch(ctx context.Context, box mail.BoxID, refs []mail.Ref, ea
 		return err
 	}
 	return mail.NewFault(mail.GradeMessage, mail.ClassLocal, errors.Join(faults...), "")
+}
+
+// maxWhole is up to which size, in bytes, a file is read at once; a larger one
+// is read twice, the first time to count its bytes.
+const maxWhole = 512 << 10
+
+// A fetching is the memory that a Fetch reads files with.
+type fetching struct {
+	raw, made, canonical []byte
+	whole                bytes.Reader
+	buf                  []byte // for larger files
+	canon                *canonicalReader
+}
+
+// open gives the bytes of an open file with line ends as CRLF, and how many
+// they are. They are valid until the next call. A small file that changed while
+// it was read is an error.
+func (r *fetching) open(ctx context.Context, file *handle, st stat) (io.Reader, int64, error) {
+	if st.size <= maxWhole {
+		err := r.read(ctx, file, st)
+		r.whole.Reset(r.canonical)
+		return &r.whole, int64(len(r.canonical)), err
+	}
+	if r.canon == nil {
+		r.buf, r.canon = make([]byte, 64<<10), newCanonicalReader(nil)
+	}
+	size, err := canonicalSize(contextReader{ctx, file}, r.buf)
+	if err == nil {
+		_, err = file.Seek(0, io.SeekStart)
+	}
+	return &exactReader{r: r.canon.reset(contextReader{ctx, file}), left: size, path: file.Name()}, size, err
+}
+
+// read reads a small file.
+func (r *fetching) read(ctx context.Context, file *handle, st stat) error {
+	r.raw = slices.Grow(r.raw[:0], int(st.size))[:st.size]
+	_, err := io.ReadFull(contextReader{ctx, file}, r.raw)
+	short := err == io.EOF && st.size > 0 || err == io.ErrUnexpectedEOF
+	if err != nil && err != io.EOF && !short {
+		return err
+	}
+	if err := file.unchanged(st); err != nil {
+		return err
+	}
+	if short {
+		return fmt.Errorf("%s: %w", file.Name(), mail.ErrShort)
+	}
+	r.canonical = r.raw
+	if more := bareLF(r.raw, false); more > 0 {
+		r.made = appendCanonical(slices.Grow(r.made[:0], len(r.raw)+more), r.raw)
+		r.canonical = r.made
+	}
+	return nil
 }
 
 // each opens the file of each ref. One that is not there is passed over, one
@@ -132,14 +184,22 @@ func (m *Maildir) identify(ctx context.Context, file *handle, st stat) (mail.Ide
 	if err != nil {
 		return mail.Identity{}, err
 	}
-	now, err := file.stat()
-	if err != nil {
+	if err := file.unchanged(st); err != nil {
 		return mail.Identity{}, err
 	}
-	if now.mark() != st.mark() {
-		return mail.Identity{}, fmt.Errorf("%s changed while it was read", file.Name())
-	}
 	return id, nil
+}
+
+// unchanged is an error if an open file is not what it was.
+func (f *handle) unchanged(st stat) error {
+	now, err := f.stat()
+	if err != nil {
+		return err
+	}
+	if now.mark() != st.mark() {
+		return fmt.Errorf("%s changed while it was read", f.Name())
+	}
+	return nil
 }
 
 // contextReader ends with the context.

@@ -30,11 +30,9 @@ func (r *run) gainStaged(ctx context.Context, pairs []pair) error {
 	finish, finished := finishing(ctx)
 	defer finished()
 	defer stop()
-	l := &loader{run: r, to: r.side[pairs[0].to], from: r.side[pairs[0].to.Other()], instance: r.meta[metaInstance], out: make(chan step)}
-	for i := range pairs {
-		l.names = append(l.names, r.name(plan.Remote, pairs[i].from))
-	}
-	go l.load(loading, pairs)
+	l := r.newLoader(pairs)
+	l.fill = &staging{loader: l, to: r.side[pairs[0].to]}
+	go l.load(loading)
 	var failed error
 	for s := range l.out { // ends when the loader does
 		switch {
@@ -62,7 +60,7 @@ func (r *run) gainStaged(ctx context.Context, pairs []pair) error {
 // the record of it.
 func (r *run) commit(ctx context.Context, t *transfer) error {
 	defer t.batch.Abort()
-	if err := r.begin(ctx, t.intend()); err != nil {
+	if err := r.begin(ctx, t.intend(0)); err != nil {
 		return err
 	}
 	placed, err := t.batch.Commit(ctx)
@@ -77,43 +75,61 @@ func (r *run) commit(ctx context.Context, t *transfer) error {
 	return nil
 }
 
-// A step is what a loader sends: a chunk to commit, or something to say.
+// A step is what a loader sends: a chunk to commit, messages to send, or
+// something to say.
 type step struct {
-	chunk *transfer
-	say   func()
+	chunk  *transfer
+	packet *packet
+	say    func()
 }
 
-// A loader fetches messages and fills batches with them.
+// A loader fetches messages and fills with them what goes to the other side.
 type loader struct {
 	run      *run // for steps, and for what never changes during a run
-	to, from Writer
-	instance string             // see mail.Token
-	names    []mail.MailboxName // on the server, by pair
-	out      chan step          // closed at the end
-	err      error              // why it ended, if the account cannot go on; read after out is closed
+	from     Writer
+	instance string // see mail.Token
+	pairs    []pair
+	out      chan step // closed at the end
+	err      error     // why it ended, if the account cannot go on; read after out is closed
+	fill     filler
 
 	pair  *pair
-	name  mail.MailboxName
-	left  waiting   // of pair, not handed over yet
-	chunk *transfer // being filled, nil if none
-	bytes int64     // in chunk
-	toErr error     // of the side that is filled: no more of this pair is tried
+	left  waiting // of pair, not handed over yet
+	toErr error   // of the side that is filled: no more of this pair is tried
+}
+
+// A filler gathers what a loader fetches, and hands it on.
+type filler interface {
+	// begin makes sure that there is something to fill.
+	begin(ctx context.Context) error
+	// add puts a message into it; the body is read when it returns.
+	add(ctx context.Context, g *plan.Gain, seen mail.Item, body io.Reader) error
+	// hand passes on what was gathered, if anything.
+	hand()
+}
+
+func (r *run) newLoader(pairs []pair) *loader {
+	for i := range pairs {
+		pairs[i].name = r.name(plan.Remote, pairs[i].from)
+	}
+	return &loader{run: r, from: r.side[pairs[0].to.Other()], instance: r.meta[metaInstance], pairs: pairs, out: make(chan step)}
 }
 
 // load goes through the pairs.
-func (l *loader) load(ctx context.Context, pairs []pair) {
+func (l *loader) load(ctx context.Context) {
 	defer close(l.out)
-	for i := range pairs {
-		l.pair, l.name, l.toErr = &pairs[i], l.names[i], nil
-		if ahead, ok := l.from.(Expecter); ok && i+1 < len(pairs) {
-			ahead.ExpectFetch(pairs[i+1].from, refsOf(pairs[i+1].gains))
+	for i := 0; i < len(l.pairs); i++ {
+		p := l.pairs[i] // the list may grow
+		l.pair, l.toErr = &p, nil
+		if ahead, ok := l.from.(Expecter); ok && i+1 < len(l.pairs) {
+			ahead.ExpectFetch(l.pairs[i+1].from, refsOf(l.pairs[i+1].gains))
 		}
 		l.err = l.loadPair(ctx)
-		l.hand()
+		l.fill.hand()
 		if l.err != nil || ctx.Err() != nil {
 			return
 		}
-		pairs[i].gains = nil
+		l.pairs[i].gains = nil
 	}
 }
 
@@ -122,7 +138,7 @@ func (l *loader) load(ctx context.Context, pairs []pair) {
 // that a single bad message is found and stops nobody else.
 func (l *loader) loadPair(ctx context.Context) error {
 	gains := l.pair.gains
-	if l.toErr = l.begin(ctx); l.toErr != nil {
+	if l.toErr = l.fill.begin(ctx); l.toErr != nil {
 		l.left = waitFor(gains)
 		return l.sort(ctx, gains, l.toErr)
 	}
@@ -151,34 +167,6 @@ func (l *loader) loadPair(ctx context.Context) error {
 	return nil
 }
 
-// begin makes sure that there is a chunk to fill.
-func (l *loader) begin(ctx context.Context) error {
-	if l.chunk != nil {
-		return nil
-	}
-	batch, err := l.to.Put(ctx, l.pair.box)
-	if err == nil {
-		n := min(len(l.pair.gains), l.run.chunk())
-		l.chunk = &transfer{run: l.run, batch: batch,
-			gains: make([]*plan.Gain, 0, n), items: make([]mail.Item, 0, n), given: make([]bool, 0, n)}
-	}
-	return err
-}
-
-// hand passes the chunk on, if there is anything in it. It waits until the
-// one before is committed.
-func (l *loader) hand() {
-	t := l.chunk
-	l.chunk, l.bytes = nil, 0
-	switch {
-	case t == nil:
-	case len(t.gains) == 0:
-		t.batch.Abort()
-	default:
-		l.out <- step{chunk: t}
-	}
-}
-
 // fetch asks for messages once. Those that may still be there and were not
 // handed over are in l.left then. Its error is one that ends the run.
 func (l *loader) fetch(ctx context.Context, gains []*plan.Gain) error {
@@ -187,26 +175,13 @@ func (l *loader) fetch(ctx context.Context, gains []*plan.Gain) error {
 		if !l.left.has(ref) {
 			return nil // not asked for
 		}
-		if l.toErr = l.begin(ctx); l.toErr == nil {
+		if l.toErr = l.fill.begin(ctx); l.toErr == nil {
 			g := l.left.take(ref)
-			l.toErr = l.add(ctx, g, seen, body)
+			l.toErr = l.fill.add(ctx, g, seen, body)
 		}
 		return l.toErr
 	})
 	return l.sort(ctx, gains, err)
-}
-
-// add puts a message into the chunk.
-func (l *loader) add(ctx context.Context, g *plan.Gain, seen mail.Item, body io.Reader) error {
-	t := l.chunk
-	t.take(g, mail.Token(l.instance, l.name, g.Epoch, g.From.Ref))
-	if err := t.add(ctx, len(t.gains)-1, seen, body); err != nil {
-		return err
-	}
-	if l.bytes += seen.Ident.Size; len(t.gains) >= l.run.chunk() || l.bytes >= chunkBytes {
-		l.hand()
-	}
-	return nil
 }
 
 // sort decides about what a fetch left, by how it ended.
@@ -252,4 +227,53 @@ func (l *loader) rest(gains []*plan.Gain) (rest []*plan.Gain) {
 		}
 	}
 	return rest
+}
+
+// staging fills batches, each of them a chunk.
+type staging struct {
+	*loader
+	to    Writer
+	chunk *transfer // being filled, nil if none
+	bytes int64     // in chunk
+}
+
+// begin makes sure that there is a chunk to fill.
+func (l *staging) begin(ctx context.Context) error {
+	if l.chunk != nil {
+		return nil
+	}
+	batch, err := l.to.Put(ctx, l.pair.box)
+	if err == nil {
+		n := min(len(l.pair.gains), l.run.chunk())
+		l.chunk = &transfer{run: l.run, batch: batch,
+			gains: make([]*plan.Gain, 0, n), items: make([]mail.Item, 0, n), given: make([]bool, 0, n)}
+	}
+	return err
+}
+
+// add puts a message into the chunk.
+func (l *staging) add(ctx context.Context, g *plan.Gain, seen mail.Item, body io.Reader) error {
+	t := l.chunk
+	t.take(g, mail.Token(l.instance, l.pair.name, g.Epoch, g.From.Ref))
+	if err := t.add(ctx, len(t.gains)-1, seen, body); err != nil {
+		return err
+	}
+	if l.bytes += seen.Ident.Size; len(t.gains) >= l.run.chunk() || l.bytes >= chunkBytes {
+		l.hand()
+	}
+	return nil
+}
+
+// hand passes the chunk on, if there is anything in it. It waits until the
+// one before is committed.
+func (l *staging) hand() {
+	t := l.chunk
+	l.chunk, l.bytes = nil, 0
+	switch {
+	case t == nil:
+	case len(t.gains) == 0:
+		t.batch.Abort()
+	default:
+		l.out <- step{chunk: t}
+	}
 }

@@ -21,9 +21,9 @@ type shape struct {
 	r      io.Reader
 	last   byte
 	odd    bool
+	bareLF bool // there is an LF of its own
 	body   bool // past the header
 	blank  int  // consecutive line ends seen, to find the end of the header
-	length int64
 }
 
 func (s *shape) Read(p []byte) (int, error) {
@@ -33,22 +33,44 @@ func (s *shape) Read(p []byte) (int, error) {
 }
 
 func (s *shape) look(p []byte) {
-	for _, c := range p {
+	for i, c := range p {
+		if s.body {
+			s.lookOn(p[i:])
+			return
+		}
 		switch {
-		case c == 0, s.last == '\r' && c != '\n', c == '\n' && s.last != '\r', c >= 0x80 && !s.body:
+		case c == '\n' && s.last != '\r':
+			s.odd, s.bareLF = true, true
+		case c == 0, s.last == '\r' && c != '\n', c >= 0x80:
 			s.odd = true
 		}
 		switch c {
 		case '\n':
 			s.blank++
-			s.body = s.body || s.blank == 2
+			s.body = s.blank == 2
 		case '\r':
 		default:
 			s.blank = 0
 		}
 		s.last = c
 	}
-	s.length += int64(len(p))
+}
+
+// lookOn is look past the header, where many bytes can be taken at once.
+func (s *shape) lookOn(p []byte) {
+	count := func(text string) int { return bytes.Count(p, []byte(text)) }
+	lf, cr, pairs := count("\n"), count("\r"), count("\r\n")
+	if s.last == '\r' { // the one before p
+		cr++
+		if p[0] == '\n' {
+			pairs++
+		}
+	}
+	if s.last = p[len(p)-1]; s.last == '\r' { // what follows is not known yet
+		cr--
+	}
+	s.bareLF = s.bareLF || lf != pairs
+	s.odd = s.odd || lf != pairs || cr != pairs || bytes.IndexByte(p, 0) >= 0
 }
 
 // suspicious tells, after the end, whether the message is worth reading back.

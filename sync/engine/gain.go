@@ -49,7 +49,9 @@ func (r *run) stages(s plan.Side) bool {
 type pair struct {
 	to        plan.Side
 	box, from mail.BoxID
+	name      mail.MailboxName // on the server, see newLoader
 	gains     []*plan.Gain
+	large     bool // one message that is not held in memory: see packing
 }
 
 // pairsOf divides gains that are sorted by their mailboxes.

@@ -2,112 +2,149 @@ package engine
 
 import (
 	"context"
-	"errors"
-	"io"
 
 	"github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/sync/plan"
 )
 
 // gainSent copies messages to a side that may show each as it is sent: the
-// intents of a chunk are durable before the first of them, and one chunk is
-// over before the next begins.
+// intents of a packet are durable before the first byte of it leaves. While
+// one packet is sent, and the side works on it, the next is read and digested.
+//
+// Two goroutines share the work, as in gainStaged: a loader reads the messages
+// into packets, this one writes the intents, sends, and records. Several
+// packets make a chunk, whose answers are waited for together: a link with a
+// round-trip time is idle once a chunk.
+//
+// When ctx ends, no more is sent, and the answers to what was sent are waited
+// for and recorded. When this side or the index fails for good, nothing more is sent.
 func (r *run) gainSent(ctx context.Context, pairs []pair) error {
-	for _, p := range pairs {
-		for gains := p.gains; len(gains) > 0; {
-			n := r.chunkOf(gains)
-			if err := r.gainChunk(ctx, gains[:n]); err != nil {
-				return err
-			}
-			gains = gains[n:]
-		}
-	}
-	return nil
-}
-
-// chunkOf is how many of the first gains go together.
-func (r *run) chunkOf(gains []*plan.Gain) int {
-	var bytes int64
-	for i, g := range gains {
-		bytes += g.Ident().Size
-		if i > 0 && (i >= r.chunk() || bytes > chunkBytes) {
-			return i
-		}
-	}
-	return len(gains)
-}
-
-// gainChunk copies the messages of one chunk, and tries again what a broken
-// connection left undone: together while that helps, else one by one, so
-// that a single bad message is found and stops nobody else.
-func (r *run) gainChunk(ctx context.Context, gains []*plan.Gain) error {
-	for len(gains) > 0 {
-		left, err := r.gainOnce(ctx, gains)
-		if err != nil {
-			return err
-		}
-		if len(left) == len(gains) {
-			break
-		}
-		gains = left
-	}
-	if len(gains) <= 1 {
-		for _, g := range gains {
-			r.gainGivenUp(g)
-		}
+	if len(pairs) == 0 {
 		return nil
 	}
-	for i := range gains {
-		left, err := r.gainOnce(ctx, gains[i:i+1])
-		if err != nil {
+	loading, stop := context.WithCancel(ctx)
+	finish, finished := finishing(ctx)
+	defer finished()
+	defer stop()
+	l := r.newLoader(apart(pairs))
+	l.fill = newPacking(l)
+	go l.load(loading)
+	s := &sender{run: r, side: r.side[pairs[0].to], finish: finish}
+	var failed error
+	for st := range l.out { // ends when the loader does
+		switch {
+		case failed == nil && st.say != nil:
+			st.say()
+		case failed == nil:
+			if failed = s.send(ctx, st.packet); failed != nil {
+				stop()
+			}
+		}
+		st.packet.sent()
+	}
+	switch err := s.commit(ctx); {
+	case failed != nil:
+		return failed
+	case err != nil:
+		return err
+	case l.err != nil:
+		return l.err
+	}
+	return ctx.Err()
+}
+
+// A sender gives packets to a side.
+type sender struct {
+	run    *run
+	side   Writer
+	finish context.Context // see finishing
+	chunk  *transfer       // sent and not waited for, nil if none
+	bytes  int64           // in chunk
+}
+
+// send writes the intents of a packet and sends it. Its error is one that
+// ends the run.
+func (s *sender) send(ctx context.Context, p *packet) error {
+	if t := s.chunk; t != nil && (t.gains[0].Box != p.box() || t.gains[0].From.Box != p.from()) {
+		if err := s.commit(ctx); err != nil {
 			return err
 		}
-		for _, g := range left {
-			r.gainGivenUp(g)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.chunk == nil {
+		s.chunk, s.bytes = &transfer{run: s.run, shapes: map[int]*shape{}}, 0
+	}
+	t := s.chunk
+	first := len(t.gains)
+	for i := range p.letters {
+		t.takeLetter(&p.letters[i])
+		s.bytes += p.letters[i].seen.Ident.Size
+	}
+	if err := s.run.begin(ctx, t.intend(first)); err != nil {
+		t.intents = t.intents[:first]
+		s.drop(first)
+		return err
+	}
+	if t.batch == nil {
+		batch, err := s.side.Put(ctx, p.box())
+		if err != nil {
+			s.chunk = nil
+			return s.run.putFailed(ctx, t, err)
 		}
+		t.batch = batch
+	}
+	for i := range p.letters {
+		if t.failed = t.give(ctx, first+i, &p.letters[i]); t.failed != nil {
+			return s.commit(ctx)
+		}
+	}
+	if len(t.gains) >= s.run.chunk() || s.bytes >= chunkBytes {
+		return s.commit(ctx)
 	}
 	return nil
 }
 
-// gainOnce copies one chunk once. It returns the gains whose message was not
-// handed over by their side, though it may still be there.
-func (r *run) gainOnce(ctx context.Context, gains []*plan.Gain) (left []*plan.Gain, err error) {
-	to := gains[0].To
-	if err := r.recognisable(ctx, gains); err != nil {
-		return nil, err
+// drop takes the messages from the first on, of which none was sent, out of the chunk.
+func (s *sender) drop(first int) {
+	t := s.chunk
+	if t.gains, t.items, t.given = t.gains[:first], t.items[:first], t.given[:first]; first == 0 {
+		s.chunk = nil
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
+}
+
+// commit waits for the answers to what was sent, and prepares the record of it.
+func (s *sender) commit(ctx context.Context) error {
+	t, r := s.chunk, s.run
+	if s.chunk = nil; t == nil {
+		return nil
 	}
-	t := &transfer{run: r, shapes: map[int]*shape{}}
-	for _, g := range gains {
-		t.take(g, r.tokenFor(g))
-	}
-	if err := r.begin(ctx, t.intend()); err != nil {
-		return nil, err
-	}
-	if t.batch, err = r.side[to].Put(ctx, gains[0].Box); err != nil {
-		return nil, r.putFailed(ctx, t, err)
-	}
-	t.byRef = make(map[mail.Ref]int, len(gains))
-	for i, g := range gains {
-		t.byRef[g.From.Ref] = i
-	}
-	var addErr error
-	fetchErr := r.side[to.Other()].Fetch(ctx, gains[0].From.Box, refsOf(gains), func(ref mail.Ref, seen mail.Item, body io.Reader) error {
-		i, ok := t.byRef[ref]
-		if !ok || t.given[i] {
-			return nil // not asked for
-		}
-		addErr = t.add(ctx, i, seen, body)
-		return addErr
-	})
-	finish, done := finishing(ctx)
-	placed, commitErr := t.batch.Commit(finish)
-	done()
+	placed, err := t.batch.Commit(s.finish)
 	t.batch.Abort()
 	r.placed(ctx, t, placed)
-	return t.rest(ctx, addErr, commitErr, fetchErr)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	for _, e := range []error{t.failed, err} {
+		if e != nil && mail.GradeOf(e, mail.GradeMailbox) >= mail.GradeAccount {
+			return e
+		}
+	}
+	if t.failed == nil {
+		t.failed = err
+	}
+	if t.failed == nil {
+		return nil
+	}
+	to := t.gains[0].To
+	r.fault(to, r.name(to, t.gains[0].Box), t.failed, false)
+	for i := range t.gains {
+		if !t.given[i] {
+			t.fail(i)
+		}
+	}
+	return nil
 }
 
 // putFailed records of a chunk that it could not even be begun.
@@ -115,7 +152,7 @@ func (r *run) putFailed(ctx context.Context, t *transfer, err error) error {
 	var st plan.Settlement
 	for i, g := range t.gains {
 		st.Done = append(st.Done, t.intents[i].ID)
-		r.gainFailed(g)
+		t.fail(i)
 		r.pendGain(g, plan.ReasonError, err.Error())
 	}
 	r.dueAlso(&st)
@@ -124,75 +161,5 @@ func (r *run) putFailed(ctx context.Context, t *transfer, err error) error {
 		return err
 	}
 	r.fault(to, r.name(to, t.gains[0].Box), err, false)
-	return nil
-}
-
-// rest sorts out what was not handed over.
-func (t *transfer) rest(ctx context.Context, addErr, commitErr, fetchErr error) (left []*plan.Gain, err error) {
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	if addErr != nil {
-		fetchErr = nil // it is the same error
-	}
-	for _, e := range []error{addErr, commitErr, fetchErr} {
-		if e != nil && mail.GradeOf(e, mail.GradeMailbox) >= mail.GradeAccount {
-			return nil, e
-		}
-	}
-	r, to := t.run, t.gains[0].To
-	if e := errors.Join(addErr, commitErr); e != nil {
-		r.fault(to, r.name(to, t.gains[0].Box), e, false)
-	}
-	for i, g := range t.gains {
-		switch {
-		case t.given[i]:
-		case addErr != nil || commitErr != nil:
-			r.gainFailed(g)
-		case fetchErr == nil:
-			r.gainGone(g)
-		default:
-			left = append(left, g)
-		}
-	}
-	if len(left) == len(t.gains) && fetchErr != nil {
-		from := to.Other()
-		r.fault(from, r.name(from, t.gains[0].From.Box), fetchErr, false)
-	}
-	return left, nil
-}
-
-// recognisable learns enough of messages that go to the server for their
-// copies to be recognised there, should the answer never come. Files need
-// none of it: they bear a name.
-func (r *run) recognisable(ctx context.Context, gains []*plan.Gain) error {
-	if gains[0].To == plan.Local {
-		return nil
-	}
-	level := mail.LevelBody // reading a file is cheap
-	if !r.KeepsRef[plan.Local] {
-		level = mail.LevelLight
-	}
-	byRef := map[mail.Ref]int{}
-	var refs []mail.Ref
-	for i, g := range gains {
-		if g.Ident().Level() < level {
-			byRef[g.From.Ref] = i
-			refs = append(refs, g.From.Ref)
-		}
-	}
-	if len(refs) == 0 {
-		return nil
-	}
-	err := r.side[plan.Local].Identify(ctx, gains[0].From.Box, refs, level, func(ref mail.Ref, id mail.Identity, err error) error {
-		if i, ok := byRef[ref]; ok && err == nil {
-			id.GlobalID = gains[i].Ident().GlobalID
-			gains[i].Learn(id)
-		}
-		return nil // the copy itself will meet and tell any error
-	})
-	if err != nil && (ctx.Err() != nil || mail.GradeOf(err, mail.GradeMailbox) >= mail.GradeAccount) {
-		return err
-	}
 	return nil
 }

@@ -20,10 +20,10 @@ type transfer struct {
 	items   []mail.Item // as they are given to the side
 	given   []bool      // handed to the batch
 	intents []plan.Intent
-	byRef   map[mail.Ref]int
 	shapes  map[int]*shape        // of messages that go to the server
 	plain   int                   // one more than the tag of a plain one that is read back
 	stored  map[int]mail.Identity // what was read back
+	failed  error                 // why no more was given to the batch
 	batch   Batch
 }
 
@@ -49,27 +49,61 @@ func (t *transfer) add(ctx context.Context, i int, seen mail.Item, body io.Reade
 	}
 	item.Ident = g.Ident()
 	item.Ident.Size = seen.Ident.Size
-	if g.To == plan.Remote {
-		t.shapes[i] = &shape{r: body}
-		body = t.shapes[i]
-	}
-	opened := false
-	return t.batch.Add(ctx, plan.Incoming{Tag: i, Item: *item, From: g.From.Ref, FromEpoch: g.Epoch, Echo: t.echo(i), Open: func() (io.ReadCloser, error) {
+	return t.batch.Add(ctx, t.incoming(i, *item, body))
+}
+
+// incoming is a message for the batch, with a body that is read once.
+func (t *transfer) incoming(i int, item mail.Item, body io.Reader) plan.Incoming {
+	g, opened := t.gains[i], false
+	return plan.Incoming{Tag: i, Item: item, From: g.From.Ref, FromEpoch: g.Epoch, Echo: t.echo(i), Open: func() (io.ReadCloser, error) {
 		if opened {
 			return nil, errors.New("the body was read already")
 		}
 		opened = true
 		return io.NopCloser(body), nil
-	}})
+	}}
 }
 
-// intend says what is about to be done with the messages of the chunk.
-func (t *transfer) intend() []plan.Intent {
-	t.intents = make([]plan.Intent, len(t.gains))
-	for i, g := range t.gains {
-		t.intents[i] = t.run.intentFor(g, t.items[i])
+// takeLetter makes a message that was read part of the chunk.
+func (t *transfer) takeLetter(l *letter) {
+	if l.gain.Date.IsZero() {
+		l.gain.Date = l.seen.Date
 	}
-	return t.intents
+	t.take(l.gain, t.run.tokenFor(l.gain))
+	item := &t.items[len(t.items)-1]
+	if id := &item.Ident; l.ident.Level() > id.Level() {
+		global := id.GlobalID
+		*id = l.ident
+		id.GlobalID = global
+	}
+}
+
+// give hands a letter to the batch.
+func (t *transfer) give(ctx context.Context, i int, l *letter) error {
+	t.given[i] = true
+	if l.gain.To == plan.Remote {
+		t.shapes[i] = l.shape
+	}
+	in := t.incoming(i, t.items[i], l.body)
+	in.Item.Ident.Size, in.Body = l.seen.Ident.Size, l.held
+	return t.batch.Add(ctx, in)
+}
+
+// intend says what is about to be done with the messages of the chunk, from
+// the first on of which it was not said yet.
+func (t *transfer) intend(first int) []plan.Intent {
+	for i := first; i < len(t.gains); i++ {
+		t.intents = append(t.intents, t.run.intentFor(t.gains[i], t.items[i]))
+	}
+	return t.intents[first:]
+}
+
+// fail notes that a message was not copied, with all that is known of it now.
+func (t *transfer) fail(i int) {
+	if id := t.items[i].Ident; id.Level() > t.gains[i].Ident().Level() {
+		t.gains[i].Learn(id)
+	}
+	t.run.gainFailed(t.gains[i])
 }
 
 // placed prepares the record of what became of a chunk; it is due then.
@@ -84,12 +118,12 @@ func (r *run) placed(ctx context.Context, t *transfer, placed []plan.Placed) {
 		switch {
 		case pl.Unknown || pl.Err == nil && pl.Ref == "":
 			keep[pl.Tag] = true
-			r.gainFailed(g)
+			t.fail(pl.Tag)
 			r.pendGain(g, plan.ReasonUnknown, "sent, but it is not known yet whether it arrived")
 		case errors.Is(pl.Err, mail.ErrDenied):
 			st.Put = append(st.Put, r.denied(g))
 		case pl.Err != nil:
-			r.gainFailed(g)
+			t.fail(pl.Tag)
 			r.fault(g.To, r.name(g.To, g.Box), fmt.Errorf("message %s: %w", g.From.Ref, pl.Err), false)
 			r.pendGain(g, plan.ReasonError, pl.Err.Error())
 		default:
@@ -103,9 +137,9 @@ func (r *run) placed(ctx context.Context, t *transfer, placed []plan.Placed) {
 			st.Put = append(st.Put, row)
 		}
 	}
-	for i, g := range t.gains {
+	for i := range t.gains {
 		if t.given[i] && !told[i] { // it was never stored
-			r.gainFailed(g)
+			t.fail(i)
 		}
 		if !keep[i] {
 			st.Done = append(st.Done, t.intents[i].ID)

@@ -144,6 +144,10 @@ type Incoming struct {
 	// Open gives the bytes. A body that streams from the other side can be
 	// opened once only; a second Open gives an error.
 	Open func() (io.ReadCloser, error)
+	// Body, if not nil, is what Open gives, for a side that need not read it
+	// then: the whole message, every LF behind a CR, with its identity in
+	// Item.Ident. It may change when Add has returned.
+	Body []byte
 	// Echo, if not nil, is asked once, after the body was read to its end:
 	// whether the stored copy is to be read back into Placed.Stored, because
 	// the side may have stored something else. A side that always stores what

@@ -15,10 +15,11 @@ import (
 	"github.com/godwit-mail/godwit/sync/sidetest"
 )
 
-// loads tells whether a step belongs to the filling of a chunk, and not to
-// the committing and recording of the one before.
+// loads tells whether a step belongs to the filling of a chunk, or packet, and
+// not to the committing, or sending, and recording of the one before.
 func loads(step string) bool {
-	return strings.HasPrefix(step, "remote fetch") || step == "local put" || step == "local add"
+	return strings.HasPrefix(step, "remote fetch") || step == "local put" || step == "local add" ||
+		strings.HasPrefix(step, "local fetch") || strings.HasPrefix(step, "local identify")
 }
 
 // An order picks the next step among those that wait.
