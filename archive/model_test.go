@@ -1,0 +1,522 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/sync/engine"
+	"github.com/godwit-mail/godwit/sync/plan"
+)
+
+// A state is what the mailboxes hold in one generation.
+type state map[mail.MailboxName]*modelBox
+
+// A modelBox is a mailbox; what it holds is named by Ref.
+type modelBox struct {
+	id   int // the mailbox, whatever it is called
+	msgs map[mail.Ref]modelMessage
+}
+
+type modelMessage struct {
+	life  int // the message from when it came until it went, wherever it moved
+	body  string
+	flags string
+	date  int64
+}
+
+func (s state) clone() state {
+	out := state{}
+	for name, b := range s {
+		out[name] = &modelBox{b.id, maps.Clone(b.msgs)}
+	}
+	return out
+}
+
+// A life is a random life of an account, written to an archive and, by the
+// side, to a model of it.
+type life struct {
+	t    *testing.T
+	rand *rand.Rand
+	opt  Options
+	a    *Archive
+	rec  *Recording
+
+	now   state
+	count int
+	dirty bool // this recording changed something
+	then  map[int64]state
+	gens  map[int64]Generation
+}
+
+// TestEveryGenerationStaysAsItWas leads random lives: creations, renames,
+// removals, messages that come, go, move and change their flags, generations
+// that are interrupted, and archives that are closed and opened. Every
+// generation reads as the model says, ever after; it counts what it changed;
+// and what Diff says of two generations is how their models differ.
+func TestEveryGenerationStaysAsItWas(t *testing.T) {
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			l := &life{t: t, rand: rand.New(rand.NewPCG(seed, 7)), now: state{}, then: map[int64]state{}, gens: map[int64]Generation{}}
+			l.opt = Options{Dir: filepath.Join(t.TempDir(), "archive"), NoSync: true, Clock: ticking()}
+			l.reopen()
+			for range 40 {
+				l.generation()
+			}
+			l.reopen()
+			l.check()
+		})
+	}
+}
+
+func (l *life) reopen() {
+	if l.a != nil {
+		l.must(l.a.Close())
+	}
+	l.a = open(l.t, l.opt)
+}
+
+func (l *life) must(err error) {
+	l.t.Helper()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// generation is one run: some changes, and an end, or none.
+func (l *life) generation() {
+	l.rec = begin(l.t, l.a)
+	l.dirty = false
+	l.look()
+	for range l.rand.IntN(12) {
+		l.step()
+	}
+	n := int64(len(l.then) + 1)
+	switch l.rand.IntN(8) {
+	case 0: // killed
+		if l.dirty {
+			l.then[n] = l.now.clone()
+			l.gens[n] = Generation{Number: n, Why: "the run was interrupted"}
+		}
+		if l.rand.IntN(2) == 0 {
+			l.reopen()
+		}
+		begin(l.t, l.a) // ends it
+	case 1:
+		l.finish(n, Outcome{Why: "INBOX could not be read"})
+	default:
+		l.finish(n, Outcome{Complete: true})
+	}
+	if l.rand.IntN(6) == 0 {
+		l.reopen()
+	}
+}
+
+func (l *life) finish(n int64, o Outcome) {
+	last, told := l.gens[n-1]
+	expected := l.dirty || o.Complete && !(told && last.Complete)
+	g, err := l.rec.Finish(l.t.Context(), o)
+	l.must(err)
+	if (g != nil) != expected {
+		l.t.Fatalf("generation %d: told %v, expected is %v", n, g, expected)
+	}
+	if g == nil {
+		return
+	}
+	l.then[n] = l.now.clone()
+	l.gens[n] = Generation{Number: n, Complete: o.Complete, Why: o.Why}
+}
+
+// look is what the engine does at the start of a run.
+func (l *life) look() {
+	_, err := l.rec.Survey(l.t.Context(), nil)
+	l.must(err)
+	l.bind()
+}
+
+func (l *life) bind() {
+	bound := map[mail.BoxID]mail.MailboxName{}
+	for name, b := range l.now {
+		bound[mail.BoxID(b.id)] = name
+	}
+	l.rec.Bind(bound)
+}
+
+var modelNames = []mail.MailboxName{"INBOX", "Work", "Work/Deep", "Work/Deep/Down", "Archiv", "Archiv/2026", "Räksmörgås"}
+
+func (l *life) step() {
+	switch k := l.rand.IntN(20); {
+	case k < 2:
+		l.create()
+	case k < 4:
+		l.rename()
+	case k < 5:
+		l.remove()
+	case k < 11:
+		l.put()
+	default:
+		l.ops()
+	}
+}
+
+func (l *life) pickName() mail.MailboxName { return modelNames[l.rand.IntN(len(modelNames))] }
+
+func (l *life) pickBox() (mail.MailboxName, *modelBox) {
+	names := slices.Sorted(maps.Keys(l.now))
+	if len(names) == 0 {
+		return "", nil
+	}
+	name := names[l.rand.IntN(len(names))]
+	return name, l.now[name]
+}
+
+func (l *life) create() {
+	name := l.pickName()
+	_, err := l.rec.Create(l.t.Context(), name)
+	l.must(err)
+	if l.now[name] == nil {
+		l.count++
+		l.now[name] = &modelBox{l.count, map[mail.Ref]modelMessage{}}
+		l.dirty = true
+	}
+	l.bind()
+}
+
+func (l *life) below(name mail.MailboxName) (list []mail.MailboxName) {
+	for n := range l.now {
+		if n == name || n.Within(name) {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+func (l *life) rename() {
+	from, to := l.pickName(), l.pickName()
+	list := l.below(from)
+	allowed := len(list) > 0 && len(l.below(to)) == 0 && from != to && !to.Within(from)
+	if err := l.rec.Rename(l.t.Context(), from, to); (err == nil) != allowed {
+		l.t.Fatalf("rename %s to %s: %v, allowed is %v", from, to, err, allowed)
+	}
+	if !allowed {
+		return
+	}
+	moved := state{}
+	for _, n := range list {
+		moved[to+n[len(from):]] = l.now[n]
+		delete(l.now, n)
+	}
+	maps.Copy(l.now, moved)
+	l.dirty = true
+	l.bind()
+}
+
+func (l *life) remove() {
+	name := l.pickName()
+	list := l.below(name)
+	allowed := len(list) == 1 && list[0] == name && len(l.now[name].msgs) == 0
+	if err := l.rec.Remove(l.t.Context(), name); (err == nil) != allowed {
+		l.t.Fatalf("remove %s: %v, allowed is %v", name, err, allowed)
+	}
+	if allowed {
+		delete(l.now, name)
+		l.dirty = true
+	}
+}
+
+var modelFlags = []string{"", `\Seen`, `\Answered \Seen`, `\Flagged`, `\Seen todo`}
+
+func (l *life) put() {
+	_, b := l.pickBox()
+	if b == nil {
+		return
+	}
+	batch, err := l.rec.Put(l.t.Context(), mail.BoxID(b.id))
+	l.must(err)
+	defer batch.Abort()
+	var put []modelMessage
+	for i := range 1 + l.rand.IntN(3) {
+		l.count++
+		m := modelMessage{life: l.count, body: bodyOf(l.rand.IntN(30)), flags: modelFlags[l.rand.IntN(len(modelFlags))], date: int64(1e9 + l.count)}
+		put = append(put, m)
+		l.must(batch.Add(l.t.Context(), m.incoming(i)))
+	}
+	if l.rand.IntN(10) == 0 {
+		batch.Abort()
+		return
+	}
+	placed, err := batch.Commit(l.t.Context())
+	l.must(err)
+	for _, p := range placed {
+		l.must(p.Err)
+		b.msgs[p.Ref] = put[p.Tag]
+	}
+	l.dirty = true
+}
+
+// bodyOf makes one of a few messages, so that many are equal.
+func bodyOf(n int) string {
+	return fmt.Sprintf("From: Ada <ada@example.org>\r\nSubject: number %d\r\nMessage-ID: <%d@example.org>\r\n\r\n%s\r\n", n, n, strings.Repeat("x", n))
+}
+
+func (m modelMessage) incoming(tag int) plan.Incoming {
+	return plan.Incoming{
+		Tag: tag, Item: mail.Item{Flags: mail.ParseFlagSet(m.flags), Date: time.Unix(m.date, 0)},
+		Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(m.body)), nil },
+	}
+}
+
+func (l *life) ops() {
+	_, b := l.pickBox()
+	if b == nil || len(b.msgs) == 0 {
+		return
+	}
+	refs := slices.Sorted(maps.Keys(b.msgs))
+	ref := refs[l.rand.IntN(len(refs))]
+	m := b.msgs[ref]
+	op := plan.Op{From: plan.Place{Box: mail.BoxID(b.id), Ref: ref}}
+	switch l.rand.IntN(3) {
+	case 0:
+		flags := modelFlags[l.rand.IntN(len(modelFlags))]
+		op.Kind, op.Remove, op.Add = plan.OpFlags, mail.ParseFlagSet(m.flags), mail.ParseFlagSet(flags)
+		l.dirty = l.dirty || m.flags != flags
+		l.do(op)
+		if l.rand.IntN(3) == 0 { // and back again
+			op.Remove, op.Add = op.Add, op.Remove
+			l.do(op)
+			return
+		}
+		m.flags = flags
+		b.msgs[ref] = m
+	case 1:
+		_, to := l.pickBox()
+		op.Kind, op.To = plan.OpMove, mail.BoxID(to.id)
+		delete(b.msgs, ref)
+		to.msgs[l.do(op).At.Ref] = m
+		l.dirty = true
+	default:
+		op.Kind = plan.OpDelete
+		delete(b.msgs, ref)
+		l.do(op)
+		l.dirty = true
+	}
+}
+
+func (l *life) do(op plan.Op) (out plan.Outcome) {
+	l.must(l.rec.Do(l.t.Context(), []plan.Op{op}, func(list []plan.Outcome) error {
+		out = list[0]
+		return nil
+	}))
+	if out.Result != plan.Done {
+		l.t.Fatalf("%s is %s: %v", op.Kind, out.Result, out.Err)
+	}
+	return out
+}
+
+// check holds every generation, and how they differ, against the model.
+func (l *life) check() {
+	list, err := l.a.Generations(l.t.Context())
+	l.must(err)
+	if len(list) != len(l.then) || len(list) < 10 {
+		l.t.Fatalf("%d generations, the model has %d", len(list), len(l.then))
+	}
+	for _, g := range list {
+		n := g.Number
+		if want := l.gens[n]; g.Complete != want.Complete || g.Why != want.Why || g.Ended.IsZero() {
+			l.t.Errorf("generation %d is %+v, want %+v", n, g, want)
+		}
+		if got, want := l.show(l.a.View(n)), l.then[n].show(); got != want {
+			l.t.Errorf("generation %d reads\n%swant\n%s", n, got, want)
+		}
+		l.checkCounts(g)
+		l.checkDiff(n-1, n)
+		l.checkDiff(l.rand.Int64N(n), n)
+	}
+}
+
+// show is the state as text.
+func (s state) show() string {
+	var lines []string
+	for name, b := range s {
+		lines = append(lines, fmt.Sprintf("%s\n", name))
+		for ref, m := range b.msgs {
+			lines = append(lines, fmt.Sprintf("%s %s %q %d %q\n", name, ref, mail.ParseFlagSet(m.flags), m.date, m.body))
+		}
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "")
+}
+
+// show is what a side holds as text.
+func (l *life) show(side engine.Writer) string { return showSide(l.t, side) }
+
+func showSide(t *testing.T, side engine.Writer) string {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	boxes, err := side.Survey(ctx, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for i, box := range boxes {
+		if box.Container {
+			continue
+		}
+		id := mail.BoxID(i + 1)
+		side.Bind(map[mail.BoxID]mail.MailboxName{id: box.Name})
+		lines = append(lines, fmt.Sprintf("%s\n", box.Name))
+		var refs []mail.Ref
+		seen := map[mail.Ref]mail.Item{}
+		if _, err := side.Scan(ctx, id, plan.Since{}, func(s plan.Seen) error {
+			refs = append(refs, s.Ref)
+			seen[s.Ref] = s.Item
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		err := side.Fetch(ctx, id, refs, func(ref mail.Ref, item mail.Item, body io.Reader) error {
+			text, err := io.ReadAll(body)
+			if !item.Flags.Equal(seen[ref].Flags) || !item.Date.Equal(seen[ref].Date) {
+				err = errors.Join(err, fmt.Errorf("scan and fetch differ: %v, %v", seen[ref], item))
+			}
+			lines = append(lines, fmt.Sprintf("%s %s %q %d %q\n", box.Name, ref, item.Flags, item.Date.Unix(), text))
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "")
+}
+
+// lives are the messages of a state by what they are, with where they lie.
+func (s state) lives() map[int]Difference {
+	out := map[int]Difference{}
+	for name, b := range s {
+		for _, m := range b.msgs {
+			id, _ := mail.Identify(strings.NewReader(m.body)) // reads a string
+			out[m.life] = Difference{Mailbox: name, Flags: mail.ParseFlagSet(m.flags), Message: Message{Digest: id.Wire}, What: Change(fmt.Sprint(b.id))}
+		}
+	}
+	return out
+}
+
+// differences are what Diff should tell, as text.
+func differences(from, to state) (lines []string) {
+	was, is := map[int]mail.MailboxName{}, map[int]mail.MailboxName{}
+	for name, b := range from {
+		was[b.id] = name
+	}
+	for name, b := range to {
+		is[b.id] = name
+	}
+	for id, name := range is {
+		switch before, there := was[id]; {
+		case !there:
+			lines = append(lines, line(Difference{What: Made, Mailbox: name}))
+		case before != name:
+			lines = append(lines, line(Difference{What: Renamed, Mailbox: name, Was: before}))
+		}
+	}
+	for id, name := range was {
+		if _, there := is[id]; !there {
+			lines = append(lines, line(Difference{What: Removed, Mailbox: name}))
+		}
+	}
+	before, after := from.lives(), to.lives()
+	for life, b := range before {
+		a, there := after[life]
+		boxBefore, boxAfter := b.What, a.What
+		switch {
+		case !there:
+			b.What = Went
+			lines = append(lines, line(b))
+		case boxBefore != boxAfter:
+			a.What, a.Was, a.Before = Moved, b.Mailbox, b.Flags
+			lines = append(lines, line(a))
+		case !a.Flags.Equal(b.Flags):
+			a.What, a.Before = Flagged, b.Flags
+			lines = append(lines, line(a))
+		}
+	}
+	for life, a := range after {
+		if _, there := before[life]; !there {
+			a.What = Came
+			lines = append(lines, line(a))
+		}
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+func line(d Difference) string {
+	return fmt.Sprintf("%s %s, was %s, %q, before %q, %s\n", d.What, d.Mailbox, d.Was, d.Flags, d.Before, d.Message.Digest)
+}
+
+func (l *life) checkDiff(from, to int64) {
+	var got []string
+	l.must(l.a.Diff(l.t.Context(), from, to, func(d Difference) error {
+		got = append(got, line(d))
+		return nil
+	}))
+	slices.Sort(got)
+	if want := differences(l.then[from], l.then[to]); !slices.Equal(got, want) {
+		l.t.Errorf("from %d to %d:\n%swant\n%s", from, to, strings.Join(got, ""), strings.Join(want, ""))
+	}
+}
+
+func (l *life) checkCounts(g Generation) {
+	want := Generation{Number: g.Number, Began: g.Began, Ended: g.Ended, Complete: g.Complete, Why: g.Why, Stored: g.Stored}
+	s := l.then[g.Number]
+	want.Mailboxes = len(s)
+	for _, b := range s {
+		for _, m := range b.msgs {
+			want.Messages++
+			want.Bytes += int64(len(m.body))
+		}
+	}
+	before, after := l.then[g.Number-1].lives(), s.lives()
+	for life, b := range before {
+		switch a, there := after[life]; {
+		case !there:
+			want.Went++
+		case a.What != b.What:
+			want.Moved++
+		case !a.Flags.Equal(b.Flags) && sameRef(l.then[g.Number-1], s, life):
+			want.Changed++
+		}
+	}
+	for life := range after {
+		if _, there := before[life]; !there {
+			want.Came++
+		}
+	}
+	if g != want {
+		l.t.Errorf("generation %d counts\n%+v, want\n%+v", g.Number, g, want)
+	}
+}
+
+// sameRef tells whether a message has not moved at all, not even there and back.
+func sameRef(a, b state, life int) bool {
+	find := func(s state) (found mail.Ref) {
+		for _, box := range s {
+			for ref, m := range box.msgs {
+				if m.life == life {
+					found = ref
+				}
+			}
+		}
+		return found
+	}
+	return find(a) == find(b)
+}
