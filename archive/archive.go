@@ -116,6 +116,11 @@ func (a *Archive) Close() error { return a.db.Close() }
 // Dir is the directory that the archive lies in.
 func (a *Archive) Dir() string { return a.opt.Dir }
 
+// update runs a transaction of the catalogue.
+func (a *Archive) update(ctx context.Context, fn func(*sqlite.Tx) error) error {
+	return a.opt.seam.run("transact", CatalogueFile, func() error { return a.db.Update(ctx, fn) })
+}
+
 func schema() (sqlite.Schema, error) {
 	files, err := fs.Sub(schemaFiles, "schema")
 	return sqlite.Schema{Name: "catalogue", ApplicationID: applicationID, Migrations: files}, err

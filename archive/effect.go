@@ -37,7 +37,7 @@ func (r *Recording) effect(ctx context.Context, fn func(*effect) error) error {
 		return r.failed
 	}
 	e := &effect{rec: r, touched: map[int64]int{}, next: map[string]int64{}}
-	err := r.a.db.Update(ctx, func(tx *sqlite.Tx) error {
+	err := r.a.update(ctx, func(tx *sqlite.Tx) error {
 		e.tx = tx
 		if err := fn(e); err != nil {
 			return err

@@ -105,7 +105,7 @@ func (a *Archive) end(ctx context.Context, n int64, complete bool, why string) (
 func (a *Archive) markEnded(ctx context.Context, n int64, digest mail.Digest, ended time.Time, complete bool, why string) error {
 	a.writing.Lock()
 	defer a.writing.Unlock()
-	return a.db.Update(ctx, func(tx *sqlite.Tx) error {
+	return a.update(ctx, func(tx *sqlite.Tx) error {
 		return tx.Exec("UPDATE generation SET ended = ?, complete = ?, why = ?, manifest = ? WHERE n = ?",
 			moment(ended), complete, why, digest[:], n)
 	})

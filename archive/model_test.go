@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -67,7 +68,7 @@ func TestEveryGenerationStaysAsItWas(t *testing.T) {
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			l := &life{t: t, rand: rand.New(rand.NewPCG(seed, 7)), now: state{}, then: map[int64]state{}, gens: map[int64]Generation{}}
-			l.opt = Options{Dir: filepath.Join(t.TempDir(), "archive"), NoSync: true, Clock: ticking()}
+			l.opt = Options{Dir: filepath.Join(inMemoryDir(t), "archive"), NoSync: true, Clock: ticking()}
 			l.reopen()
 			for range 40 {
 				l.generation()
@@ -349,7 +350,7 @@ func (s state) show() string {
 	for name, b := range s {
 		lines = append(lines, fmt.Sprintf("%s\n", name))
 		for ref, m := range b.msgs {
-			lines = append(lines, fmt.Sprintf("%s %s %q %d %q\n", name, ref, mail.ParseFlagSet(m.flags), m.date, m.body))
+			lines = append(lines, fmt.Sprintf("%s %s %q %d %s\n", name, ref, mail.ParseFlagSet(m.flags), m.date, brief([]byte(m.body))))
 		}
 	}
 	slices.Sort(lines)
@@ -388,7 +389,7 @@ func showSide(t *testing.T, side engine.Writer) string {
 			if !item.Flags.Equal(seen[ref].Flags) || !item.Date.Equal(seen[ref].Date) {
 				err = errors.Join(err, fmt.Errorf("scan and fetch differ: %v, %v", seen[ref], item))
 			}
-			lines = append(lines, fmt.Sprintf("%s %s %q %d %q\n", box.Name, ref, item.Flags, item.Date.Unix(), text))
+			lines = append(lines, fmt.Sprintf("%s %s %q %d %s\n", box.Name, ref, item.Flags, item.Date.Unix(), brief(text)))
 			return err
 		})
 		if err != nil {
@@ -397,6 +398,12 @@ func showSide(t *testing.T, side engine.Writer) string {
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "")
+}
+
+// brief stands for the bytes of a message.
+func brief(text []byte) string {
+	id, _ := mail.Identify(bytes.NewReader(text)) // reads from memory
+	return fmt.Sprintf("%d %s", len(text), id.Wire)
 }
 
 // lives are the messages of a state by what they are, with where they lie.

@@ -161,7 +161,7 @@ func (r *Recording) Stamp(ctx context.Context, instance string, runs int64) erro
 	if instance == "" {
 		return errors.New("an instance without a name cannot be stamped")
 	}
-	return fault(r.a.db.Update(ctx, func(tx *sqlite.Tx) error {
+	return fault(r.a.update(ctx, func(tx *sqlite.Tx) error {
 		for key, value := range map[string]string{metaInstance: instance, metaRuns: strconv.FormatInt(runs, 10)} {
 			if err := tx.Exec("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", key, value); err != nil {
 				return err

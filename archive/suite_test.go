@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -32,7 +33,7 @@ func TestSide(t *testing.T) {
 func open(t *testing.T, o Options) *Archive {
 	t.Helper()
 	if o.Dir == "" {
-		o.Dir = filepath.Join(t.TempDir(), "archive")
+		o.Dir = filepath.Join(inMemoryDir(t), "archive")
 	}
 	if o.Clock == nil {
 		o.Clock = ticking()
@@ -43,6 +44,19 @@ func open(t *testing.T, o Options) *Archive {
 	}
 	t.Cleanup(func() { _ = a.Close() })
 	return a
+}
+
+// inMemoryDir is a directory that lasts as long as the test, in memory where
+// the system has such a place: hundreds of archives are made, and none of the
+// tests asks the disk.
+func inMemoryDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "godwit-archive-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 // ticking is a clock that goes on by an hour with every look at it.
