@@ -135,9 +135,14 @@ type Item struct {
 // message, even when no index knows of it: servers share one UIDVALIDITY
 // among mailboxes, so the name of the mailbox is part of it.
 func Token(instance string, mailbox MailboxName, epoch string, ref Ref) string {
-	h := sha256.New()
-	fmt.Fprintf(h, "%d:%s%d:%s%d:%s%d:%s", len(instance), instance, len(mailbox), mailbox, len(epoch), epoch, len(ref), ref)
-	return hex.EncodeToString(h.Sum(nil)[:16])
+	var room [256]byte
+	text := room[:0]
+	for _, part := range [...]string{instance, string(mailbox), epoch, string(ref)} {
+		text = append(strconv.AppendInt(text, int64(len(part)), 10), ':')
+		text = append(text, part...)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:16])
 }
 
 // maxHeader is how much of a header is looked at for light fields; the digests
@@ -185,14 +190,40 @@ func (h *Hasher) Reset() {
 	}
 	*h = Hasher{
 		wire: h.wire, body: h.body, folded: h.folded, inHeader: true,
-		line: h.line[:0], field: h.field[:0], canon: h.canon, words: h.words,
+		line: h.line[:0], field: h.field[:0], canon: h.canon, words: h.words, light: h.light,
 	}
+	h.light.reset()
 }
+
+// emptyLine ends the header, with the end of the line before it.
+var emptyLine = []byte("\n\r\n")
 
 // Write adds bytes of the message.
 func (h *Hasher) Write(p []byte) (int, error) {
+	h.add(p, false)
+	return len(p), nil
+}
+
+// WriteCRLF is Write of bytes in which every LF is known to have a CR before it:
+// they are not looked through for that.
+func (h *Hasher) WriteCRLF(p []byte) { h.add(p, true) }
+
+func (h *Hasher) add(p []byte, crlf bool) {
+	n := 0
+	if h.inHeader { // what follows the header may need one digest less
+		if i := bytes.Index(p, emptyLine); i >= 0 {
+			n = i + len(emptyLine)
+			h.piece(p[:n], crlf)
+		}
+	}
+	if n < len(p) {
+		h.piece(p[n:], crlf)
+	}
+}
+
+func (h *Hasher) piece(p []byte, crlf bool) {
 	canon := p
-	if isCanonical(p, h.lastCR) {
+	if crlf || isCanonical(p, h.lastCR) {
 		h.lastCR = len(p) > 0 && p[len(p)-1] == '\r' || len(p) == 0 && h.lastCR
 	} else {
 		if cap(h.canon) < 2*len(p)+1 {
@@ -214,7 +245,6 @@ func (h *Hasher) Write(p []byte) (int, error) {
 	if inHeader && !h.inHeader && h.given == h.size && !h.altered {
 		h.wire, h.spare = nil, h.wire // so far body has digested just these bytes
 	}
-	return len(p), nil
 }
 
 // isCanonical tells whether every LF of p has a CR before it. lastCR says
@@ -447,8 +477,19 @@ func fieldIndex(names []string, name []byte) int {
 // lightDigest collects LightFields: the first of each name, white space
 // folded, so that a server that refolds a header gives the same digest.
 type lightDigest struct {
-	values [6]string
+	values [6][]byte
 	have   [6]bool
+	text   []byte // scratch
+}
+
+// reset forgets the fields. It keeps their memory, if it is not much.
+func (l *lightDigest) reset() {
+	l.have = [6]bool{}
+	for i, v := range l.values {
+		if cap(v) > 4<<10 {
+			l.values[i] = nil
+		}
+	}
 }
 
 // add takes the field LightFields[i].
@@ -456,14 +497,14 @@ func (l *lightDigest) add(i int, value []byte) {
 	if l.have[i] {
 		return
 	}
-	folded := make([]byte, 0, len(value))
+	folded := l.values[i][:0]
 	for word := range bytes.FieldsSeq(value) {
 		if len(folded) > 0 {
 			folded = append(folded, ' ')
 		}
 		folded = append(folded, word...)
 	}
-	l.have[i], l.values[i] = true, string(folded)
+	l.have[i], l.values[i] = true, folded
 }
 
 // maxMessageID is the longest Message-ID that is told, in bytes: as long as a
@@ -471,7 +512,11 @@ func (l *lightDigest) add(i int, value []byte) {
 const maxMessageID = 998
 
 func (l *lightDigest) messageID() string {
-	id := TrimMessageID(l.values[slices.Index(LightFields, "Message-ID")])
+	i := slices.Index(LightFields, "Message-ID")
+	if !l.have[i] {
+		return ""
+	}
+	id := TrimMessageID(string(l.values[i]))
 	if len(id) > maxMessageID {
 		return ""
 	}
@@ -484,7 +529,7 @@ func TrimMessageID(text string) string {
 }
 
 func (l *lightDigest) sum() Digest {
-	var text []byte
+	text := l.text[:0]
 	for i, f := range LightFields {
 		if l.have[i] {
 			text = append(append(text, f...), ':')
@@ -492,6 +537,7 @@ func (l *lightDigest) sum() Digest {
 			text = append(append(text, l.values[i]...), '\n')
 		}
 	}
+	l.text = text
 	return sha256.Sum256(text)
 }
 

@@ -54,7 +54,7 @@ type batch struct {
 type staged struct {
 	flags  mail.FlagSet // that it is to have
 	date   time.Time    // zero if not known
-	token  string       // see mail.Item
+	key    string       // by its token (see mail.Item), "" if it has none
 	name   string       // in tmp; "" when it is there no more, or never was
 	how    linking      // of a file without a name
 	file   *handle
@@ -120,7 +120,7 @@ func (b *batch) Add(ctx context.Context, in plan.Incoming) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	s := &staged{flags: in.Item.Flags, date: in.Item.Date, token: in.Item.Token, placed: plan.Placed{Tag: in.Tag, Epoch: epoch}}
+	s := &staged{flags: in.Item.Flags, date: in.Item.Date, key: b.tokenKey(in.Item), placed: plan.Placed{Tag: in.Tag, Epoch: epoch}}
 	b.staged = append(b.staged, s)
 	if err := b.write(ctx, s, in.Open); err != nil {
 		s.placed.Err = localFault(mail.GradeMessage, err)
@@ -249,12 +249,24 @@ func (b *batch) place(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// tokenKey is the key that a message is to have by its token.
+func (b *batch) tokenKey(it mail.Item) string {
+	if !validToken(it.Token) {
+		return ""
+	}
+	date := it.Date
+	if date.IsZero() {
+		date = b.m.opt.Clock()
+	}
+	return tokenKey(date, it.Token)
+}
+
 // tokenKeys are the keys that the staged messages are to have.
 func (b *batch) tokenKeys() []mail.Ref {
-	keys := []mail.Ref{}
+	keys := make([]mail.Ref, 0, len(b.staged))
 	for _, s := range b.staged {
-		if token := s.token; s.waits() && validToken(token) {
-			keys = append(keys, mail.Ref(tokenKey(b.date(s), token)))
+		if s.waits() && s.key != "" {
+			keys = append(keys, mail.Ref(s.key))
 		}
 	}
 	return keys
@@ -262,18 +274,15 @@ func (b *batch) tokenKeys() []mail.Ref {
 
 // placeOne gives one message its key.
 func (b *batch) placeOne(ctx context.Context, s *staged, words *table, there *view) error {
-	key := ""
-	if token := s.token; validToken(token) {
-		key = tokenKey(b.date(s), token)
-		if came := b.f.box.own.came[key]; came || there.has(key) {
-			if !came || !b.gave(key) {
-				same, err := b.already(ctx, s, key, words)
-				if same || err != nil {
-					return err
-				}
+	key := s.key
+	if came := b.f.box.own.came[key]; key != "" && (came || there.has(key)) {
+		if !came || !b.gave(key) {
+			same, err := b.already(ctx, s, key, words)
+			if same || err != nil {
+				return err
 			}
-			key = ""
 		}
+		key = ""
 	}
 	if key == "" {
 		key = uniqueKey(b.m.opt.Clock())
@@ -321,13 +330,6 @@ func (b *batch) move(s *staged, to *dir, name string) error {
 // gave tells whether a message of this very batch got the key.
 func (b *batch) gave(key string) bool {
 	return slices.ContainsFunc(b.staged, func(s *staged) bool { return s.placed.Ref == mail.Ref(key) })
-}
-
-func (b *batch) date(s *staged) time.Time {
-	if s.date.IsZero() {
-		return b.m.opt.Clock()
-	}
-	return s.date
 }
 
 // already finds that the very message lies there, placed by a run that

@@ -2,7 +2,6 @@ package maildir
 
 import (
 	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"os"
 	"slices"
@@ -70,7 +69,9 @@ func sortLetters(flags string) string {
 
 // tokenKey is the key of a file that holds the server's message that token names.
 func tokenKey(date time.Time, token string) string {
-	return fmt.Sprintf("%d.G%s%s", date.Unix(), token, ownSuffix)
+	key := make([]byte, 0, 20+len(".G")+len(token)+len(ownSuffix))
+	key = append(strconv.AppendInt(key, date.Unix(), 10), ".G"...)
+	return string(append(append(key, token...), ownSuffix...))
 }
 
 // uniqueKey is a key that no other file has and that bears no token.
@@ -82,8 +83,7 @@ func uniqueKey(now time.Time) string {
 
 // validToken tells whether a token has the form that mail.Token gives.
 func validToken(token string) bool {
-	b, err := hex.DecodeString(token)
-	return err == nil && len(b) == 16 && token == strings.ToLower(token)
+	return len(token) == 32 && strings.Trim(token, "0123456789abcdef") == ""
 }
 
 // parseToken reads the token out of a key that tokenKey made; "" if there is none.

@@ -141,11 +141,13 @@ func fillBuffer(r io.Reader, p []byte) (n int, err error) {
 
 // small writes a message that is in memory as a whole.
 func (s *storer) small(file *handle, msg []byte) error {
-	_, _ = s.hash.Write(msg) // never fails
 	form, ok := appendLF(s.out[:0], msg)
 	s.out = form
-	if !ok {
+	if ok {
+		s.hash.WriteCRLF(msg)
+	} else {
 		form = msg
+		_, _ = s.hash.Write(msg) // never fails
 	}
 	_, err := file.Write(form)
 	return err
