@@ -128,10 +128,10 @@ func (b *backedUp) text() string {
 		return "interrupted: what was copied is kept, the next one goes on from there"
 	case b.Generation != nil:
 		g := b.Generation
-		return fmt.Sprintf("generation %d: %s; %s in %s, %s added%s", g.Number, changesText(*g),
+		return fmt.Sprintf("generation #%d: %s; %s in %s, %s added%s", g.Number, changesText(*g),
 			count(g.Messages, "message"), count(g.Mailboxes, "mailbox"), bytesText(g.Stored), b.lackText())
 	case b.Complete && b.last.Generation > 0:
-		return fmt.Sprintf("nothing changed since generation %d%s", b.last.Generation, b.lackText())
+		return fmt.Sprintf("nothing changed since generation #%d%s", b.last.Generation, b.lackText())
 	case b.Complete:
 		return "there is nothing to keep yet"
 	}
@@ -180,7 +180,7 @@ func (a *app) backupLines(acc *config.Account, last *store.LastBackup) {
 	case last.Generation == 0:
 		a.out.line("  backup: no complete generation yet, in %s", acc.Archive)
 	default:
-		a.out.line("  backup: generation %d of %s, %s in %s, %s of files in %s", last.Generation, last.Made.Local().Format("2006-01-02 15:04:05"),
+		a.out.line("  backup: generation #%d of %s, %s in %s, %s of files in %s", last.Generation, last.Made.Local().Format("2006-01-02 15:04:05"),
 			count(last.Messages, "message"), count(last.Mailboxes, "mailbox"), bytesText(last.Stored), acc.Archive)
 	}
 	if last.LastOK.IsZero() {

@@ -37,7 +37,7 @@ func (c *checker) archive(ctx context.Context, acc *config.Account) {
 	case err != nil:
 		c.bad("archive", err)
 	default:
-		c.good("archive", "generation %d of %s ago is the newest complete one: %s in %s", g.Number, ageText(c.now().Sub(g.Ended)),
+		c.good("archive", "generation #%d of %s ago is the newest complete one: %s in %s", g.Number, ageText(c.now().Sub(g.Ended)),
 			count(g.Messages, "message"), count(g.Mailboxes, "mailbox"))
 	}
 }

@@ -170,8 +170,10 @@ func readState(ctx context.Context, acc *config.Account) (*state, error) {
 
 // listOrder puts INBOX and its children first in a list, then goes by name,
 // with children behind their parents.
-func listOrder(b plan.BoxRecord) string {
-	name := strings.ReplaceAll(boxName(b), "/", "\x00")
+func listOrder(b plan.BoxRecord) string { return nameOrder(boxName(b)) }
+
+func nameOrder(name string) string {
+	name = strings.ReplaceAll(name, "/", "\x00")
 	if rest, ok := strings.CutPrefix(name, string(mail.Inbox)); ok && (rest == "" || rest[0] == 0) {
 		return rest
 	}

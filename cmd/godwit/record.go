@@ -44,6 +44,9 @@ type record struct {
 	Restore  *restoreCounts `json:"restore,omitempty"`  // restore: what it came to
 
 	Backup     *backupRecord     `json:"backup,omitempty"`      // sync: the backup of an account
+	Generation *generationRecord `json:"generation,omitempty"`  // history
+	Difference *differenceRecord `json:"difference,omitempty"`  // history --diff
+	Found      *foundRecord      `json:"found,omitempty"`       // history --find
 	LastBackup *store.LastBackup `json:"last_backup,omitempty"` // status: an account
 
 	Daemon  *liveStatus `json:"daemon,omitempty"` // status: an account
