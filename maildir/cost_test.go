@@ -108,6 +108,25 @@ func TestFlagCost(t *testing.T) {
 	wantEqual(t, "messages", len(after), 300)
 }
 
+// TestFlagsCost: changes of system flags cost two system calls each, and one sync
+// of the directory together; the table of keywords is looked at once.
+func TestFlagsCost(t *testing.T) {
+	fx, x, items := settledBox(t, 300)
+	var ops []plan.Op
+	for i := range 90 {
+		ref := mail.Ref(fmt.Sprintf("%d.a", 3*i+1)) // with \Seen
+		ops = append(ops, plan.Op{Tag: i, Kind: plan.OpFlags, From: fx.at(mail.Inbox, ref), Add: mail.NewFlagSet(mail.Flagged), Has: items[ref].Flags})
+	}
+	for _, out := range fx.do(ops...) {
+		wantEqual(t, "result", out.Result, plan.Done)
+		wantEqual(t, "mark", out.Stat, items[ops[out.Tag].From.Ref].Stat)
+	}
+	wantCalls(t, "90 files", x.called("/INBOX/cur/"), "rename:90 stat:90")
+	wantCalls(t, "keywords", x.called(keywordsFile), "open:1 stat:1")
+	wantEqual(t, "listings", x.called("")["list"], 0)
+	wantEqual(t, "syncs of directories", x.called("")["sync directory"], 1)
+}
+
 // TestSurveyCost: a mailbox that stands still costs six looks, none at its
 // messages: it is opened and read for mailboxes below it, and itself, cur, new
 // and the keywords are asked for their times.

@@ -107,9 +107,10 @@ func (w *doer) do(ctx context.Context, op plan.Op) plan.Outcome {
 		f, err = w.folder(ctx, op.From.Box)
 	}
 	var e entry
+	var seen stat
 	var ok bool
 	if err == nil {
-		e, ok, err = f.expect(ctx, op)
+		e, seen, ok, err = f.expect(ctx, op)
 	}
 	switch {
 	case err != nil:
@@ -118,7 +119,7 @@ func (w *doer) do(ctx context.Context, op plan.Op) plan.Outcome {
 	case !ok:
 		out.Result = plan.Missing
 	case op.Kind == plan.OpFlags:
-		err = w.flags(ctx, f, e, op, &out)
+		err = w.flags(ctx, f, e, seen, op, &out)
 	case op.Kind == plan.OpMove:
 		err = w.move(ctx, f, e, op, &out)
 	case op.Kind == plan.OpDelete:
@@ -134,15 +135,18 @@ func (w *doer) do(ctx context.Context, op plan.Op) plan.Outcome {
 
 // expect finds the message of an op. Where the mailbox was not listed yet it
 // looks for the name that the file had when the op was decided, and lists only
-// if it is not there.
-func (f *folder) expect(ctx context.Context, op plan.Op) (e entry, ok bool, err error) {
+// if it is not there. seen is what it saw of the file there, if it did.
+func (f *folder) expect(ctx context.Context, op plan.Op) (e entry, seen stat, ok bool, err error) {
 	key := string(op.From.Ref)
 	if f.box.list != nil || !isKey(key) {
-		return f.lookup(ctx, key)
+		e, ok, err = f.lookup(ctx, key)
+		return e, seen, ok, err
 	}
-	words, err := f.keywords()
-	if err != nil {
-		return e, false, err
+	words := f.box.table // should it have changed, the name is not found by it
+	if words == nil {
+		if words, err = f.keywords(); err != nil {
+			return e, seen, false, err
+		}
 	}
 	flagLetters, _ := words.encode(op.Has)
 	likely := []entry{{name: key + withLetters("", flagLetters)}}
@@ -151,15 +155,19 @@ func (f *folder) expect(ctx context.Context, op plan.Op) (e entry, ok bool, err 
 	}
 	for _, e := range likely {
 		if st, err := f.part(e.inNew).stat(e.name); err == nil && st.regular() {
-			return e, true, nil
+			return e, st, true, nil
 		}
 	}
-	return f.lookup(ctx, key)
+	e, ok, err = f.lookup(ctx, key)
+	return e, seen, ok, err
 }
 
-// flags changes the letters of a file.
-func (w *doer) flags(ctx context.Context, f *folder, e entry, op plan.Op, out *plan.Outcome) error {
-	words, err := f.wordsFor(ctx, op.Add)
+// flags changes the letters of the file e, of which seen was seen, if anything.
+func (w *doer) flags(ctx context.Context, f *folder, e entry, seen stat, op plan.Op, out *plan.Outcome) error {
+	words, err := f.box.table, error(nil)
+	if words == nil || len(op.Add.Keywords())+len(op.Remove.Keywords()) > 0 { // system flags have the same letters everywhere
+		words, err = f.wordsFor(ctx, op.Add)
+	}
 	if err != nil {
 		return err
 	}
@@ -183,8 +191,11 @@ func (w *doer) flags(ctx context.Context, f *folder, e entry, op plan.Op, out *p
 	if out.Accepted.Empty() && op.Remove.Empty() && !op.Add.Empty() {
 		out.Result = plan.Declined // no letter for any of them
 	}
-	if st, err := f.part(e.inNew).stat(e.name); err == nil {
-		out.Stat = st.mark()
+	if seen.ino == 0 {
+		seen, err = f.part(e.inNew).stat(e.name)
+	}
+	if err == nil { // a renaming changes nothing of it; if it is another file by now, its mark will tell
+		out.Stat = seen.mark()
 	}
 	return nil
 }

@@ -105,7 +105,9 @@ func parseMarker(text string, r *plan.Root) {
 
 // Stamp writes the marker in place, so that it keeps its inode, and makes it
 // durable. The number of runs has a fixed width: a later marker overwrites an
-// earlier one byte by byte.
+// earlier one byte by byte. The name of one that is there was made durable when
+// it was made; if a run died in between, a crash of the machine may take the
+// marker away, which makes the account adopt.
 func (m *Maildir) Stamp(_ context.Context, instance string, runs int64) error {
 	if strings.ContainsAny(instance, "\n\r") || instance == "" {
 		return fmt.Errorf("%q cannot be the name of an instance", instance)
@@ -123,12 +125,16 @@ func (m *Maildir) stamp(text string) error {
 		return err
 	}
 	defer root.close()
-	f, err := root.openFile(markerFile, unix.O_RDWR|unix.O_CREAT, 0o600)
+	f, err := root.openFile(markerFile, unix.O_RDWR, 0)
+	made := gone(err)
+	if made {
+		f, err = root.openFile(markerFile, unix.O_RDWR|unix.O_CREAT, 0o600)
+	}
 	if err != nil {
 		return err
 	}
 	err = writeOver(f, text, m.opt.FSync)
-	if err := errors.Join(err, f.Close()); err != nil {
+	if err := errors.Join(err, f.Close()); err != nil || !made {
 		return err
 	}
 	return m.syncDir(root)

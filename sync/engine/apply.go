@@ -207,8 +207,10 @@ func (r *run) do(ctx context.Context, s plan.Side, ops []plan.Op, done func([]pl
 	if len(ops) == 0 {
 		return nil
 	}
-	if err := r.flush(ctx); err != nil {
-		return err
+	if !r.flagsLast || !r.mayWait() {
+		if err := r.flush(ctx); err != nil {
+			return err
+		}
 	}
 	for chunk := range slices.Chunk(ops, 2*chunkMessages) {
 		told := map[int]bool{}

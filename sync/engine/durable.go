@@ -46,6 +46,17 @@ func join(to, s *plan.Settlement) {
 // flush writes what is due, before an effect on a side.
 func (r *run) flush(ctx context.Context) error { return r.settle(ctx, &plan.Settlement{}) }
 
+// mayWait tells whether what is due may be written after the last flags of the
+// run, with what became of them. If the run dies before, the index is one
+// behind the root's marker, as it is whenever one dies after the marker was
+// written, and of what it did there are flags that both sides have. What tells of
+// writes that a crash may take back, of an adoption, of another server or mode,
+// must be there before.
+func (r *run) mayWait() bool {
+	return !r.adopt && r.root != nil && !r.root.Unsynced && r.meta[metaUnsynced] == "" &&
+		r.meta[metaBound] == r.Bound && r.meta[metaMode] == r.Mode
+}
+
 // begin makes intents durable, and what is due with them, and fills in their IDs.
 func (r *run) begin(ctx context.Context, in []plan.Intent) error {
 	if r.due.Empty() {
