@@ -42,13 +42,23 @@ func (x *restoring) fromArchive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer x.archive.Close()
 	x.views = map[int64]*archive.View{}
 	selection, err := x.choose(ctx)
-	if err != nil {
-		return err
+	if err == nil {
+		err = x.bring(ctx, selection)
 	}
-	return x.bring(ctx, selection)
+	return errors.Join(err, x.closeArchive())
+}
+
+// closeArchive ends the reading. A process that has a catalogue open for
+// reading alone cannot write to it, as a backup does.
+func (x *restoring) closeArchive() error {
+	if x.archive == nil {
+		return nil
+	}
+	err := x.archive.Close()
+	x.archive = nil
+	return err
 }
 
 func (x *restoring) noArchive() error {

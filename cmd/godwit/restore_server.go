@@ -84,8 +84,8 @@ func (x *restoring) followUp(ctx context.Context, s *restore.Selection) error {
 	if err := x.intoMaildir(ctx, s.Renamed(localNames(acc, records))); err != nil {
 		x.app.fail(acc.Name, fmt.Errorf("the Maildir: %w", err)) // the sync brings it there all the same
 	}
-	if ctx.Err() != nil {
-		return ctx.Err()
+	if err := errors.Join(ctx.Err(), x.closeArchive()); err != nil {
+		return err
 	}
 	sync := syncOptions{locked: true}
 	x.app.endRun(acc, runAccount(ctx, acc, sync, x.app.now, x.app.event), sync)
