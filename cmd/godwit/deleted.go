@@ -145,9 +145,14 @@ func (d *deleted) read() {
 		return
 	}
 	defer r.Close()
+	d.from, d.subject = headline(r)
+}
+
+// headline is what the header of a message says to people.
+func headline(r io.Reader) (from, subject string) {
 	msg, err := mail.ReadMessage(io.LimitReader(r, maxHeader))
 	if err != nil {
-		return
+		return "", ""
 	}
 	words := new(mime.WordDecoder)
 	decode := func(name string) string {
@@ -157,7 +162,7 @@ func (d *deleted) read() {
 		}
 		return text
 	}
-	d.from, d.subject = decode("From"), decode("Subject")
+	return decode("From"), decode("Subject")
 }
 
 // listDeleted prints a line a message, the last one newest.

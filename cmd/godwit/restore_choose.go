@@ -34,20 +34,27 @@ type restoring struct {
 
 // fromArchive restores mail of the archive.
 func (x *restoring) fromArchive(ctx context.Context) error {
-	var err error
-	x.archive, err = archive.OpenReadOnly(ctx, x.acc.Archive)
-	if errors.Is(err, archive.ErrNone) {
-		return x.noArchive()
+	if x.exact {
+		return x.exactly(ctx)
 	}
-	if err != nil {
-		return err
+	err := x.openArchive(ctx)
+	var selection *restore.Selection
+	if err == nil {
+		selection, err = x.choose(ctx)
 	}
-	x.views = map[int64]*archive.View{}
-	selection, err := x.choose(ctx)
 	if err == nil {
 		err = x.bring(ctx, selection)
 	}
 	return errors.Join(err, x.closeArchive())
+}
+
+// openArchive begins the reading.
+func (x *restoring) openArchive(ctx context.Context) (err error) {
+	x.views = map[int64]*archive.View{}
+	if x.archive, err = archive.OpenReadOnly(ctx, x.acc.Archive); errors.Is(err, archive.ErrNone) {
+		err = x.noArchive()
+	}
+	return err
 }
 
 // closeArchive ends the reading. A process that has a catalogue open for

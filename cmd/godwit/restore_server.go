@@ -32,6 +32,14 @@ func (x *restoring) toServer(ctx context.Context, s *restore.Selection) error {
 }
 
 func (x *restoring) toServerLocked(ctx context.Context, s *restore.Selection) error {
+	if err := x.addToServer(ctx, s); err != nil || x.dryRun {
+		return err
+	}
+	return x.followUp(ctx, s)
+}
+
+// addToServer puts what is missing onto the server.
+func (x *restoring) addToServer(ctx context.Context, s *restore.Selection) error {
 	var sum restore.Sum
 	err := x.onServer(ctx, func(side engine.Writer) error {
 		return x.withIndex(ctx, "imap-"+x.to.server.Name, func(index *store.Store) (err error) {
@@ -39,10 +47,7 @@ func (x *restoring) toServerLocked(ctx context.Context, s *restore.Selection) er
 			return err
 		})
 	})
-	if err = x.end(ctx, sum, err); err != nil || x.dryRun {
-		return err
-	}
-	return x.followUp(ctx, s)
+	return x.end(ctx, sum, err)
 }
 
 // boundTo names the server and user of an account.
