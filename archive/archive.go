@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/godwit-mail/godwit/mail"
@@ -61,14 +63,17 @@ type Options struct {
 // goroutines; those of its Recording and Views as package engine says.
 type Archive struct {
 	opt   Options
-	db    *sqlite.DB
 	files *files
+	// catalogue is nil as long as there is none. An archive is made with the
+	// first effect: the place of one whose disk is not mounted stays empty.
+	catalogue atomic.Pointer[sqlite.DB]
 
 	writing sync.Mutex // held by an effect on its way into the catalogue
 }
 
-// Open opens the archive in a directory for writing, and makes what is
-// missing. The caller holds the account's lock.
+// Open opens the archive in a directory for writing. Where there is none,
+// nothing is made before its first effect. The caller holds the account's
+// lock.
 //
 // Errors are mail.Faults of the account whose hint says what to do; they wrap
 // sqlite.ErrDamaged, sqlite.ErrNewer and sqlite.ErrForeign.
@@ -76,19 +81,38 @@ func Open(ctx context.Context, o Options) (*Archive, error) {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
+	a := &Archive{opt: o, files: &files{dir: o.Dir, sync: !o.NoSync, seam: o.seam}}
+	_, err := os.Stat(filepath.Join(o.Dir, CatalogueFile))
+	if err == nil {
+		err = a.make(ctx)
+	} else if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err != nil {
+		return nil, fault(err)
+	}
+	return a, nil
+}
+
+// make opens the catalogue, and makes what is missing of the archive.
+func (a *Archive) make(ctx context.Context) error {
+	a.writing.Lock()
+	defer a.writing.Unlock()
+	if err := ctx.Err(); err != nil || a.catalogue.Load() != nil {
+		return err
+	}
 	schema, err := schema()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	f := &files{dir: o.Dir, sync: !o.NoSync, seam: o.seam}
-	if err := f.layOut(); err != nil {
-		return nil, fault(err)
+	if err := a.files.layOut(); err != nil {
+		return err
 	}
-	db, err := sqlite.Open(ctx, filepath.Join(o.Dir, CatalogueFile), schema)
-	if err != nil {
-		return nil, fault(err)
+	db, err := sqlite.Open(ctx, filepath.Join(a.opt.Dir, CatalogueFile), schema)
+	if err == nil {
+		a.catalogue.Store(db)
 	}
-	return &Archive{opt: o, db: db, files: f}, nil
+	return err
 }
 
 // OpenReadOnly opens the archive in a directory for reading, also while a run
@@ -107,18 +131,43 @@ func OpenReadOnly(ctx context.Context, dir string) (*Archive, error) {
 	if err != nil {
 		return nil, fault(err)
 	}
-	return &Archive{opt: Options{Dir: dir, Clock: time.Now}, db: db, files: &files{dir: dir}}, nil
+	a := &Archive{opt: Options{Dir: dir, Clock: time.Now}, files: &files{dir: dir}}
+	a.catalogue.Store(db)
+	return a, nil
 }
 
 // Close ends the use of the archive. What was recorded is durable already.
-func (a *Archive) Close() error { return a.db.Close() }
+func (a *Archive) Close() error {
+	if db := a.catalogue.Load(); db != nil {
+		return db.Close()
+	}
+	return nil
+}
 
 // Dir is the directory that the archive lies in.
 func (a *Archive) Dir() string { return a.opt.Dir }
 
-// update runs a transaction of the catalogue.
+// update runs a transaction of the catalogue. The caller holds writing, and
+// has seen to it that there is a catalogue.
 func (a *Archive) update(ctx context.Context, fn func(*sqlite.Tx) error) error {
-	return a.opt.seam.run("transact", CatalogueFile, func() error { return a.db.Update(ctx, fn) })
+	return a.opt.seam.run("transact", CatalogueFile, func() error { return a.catalogue.Load().Update(ctx, fn) })
+}
+
+// view runs fn on one snapshot of the catalogue; without one there is nothing
+// to see, and fn does not run.
+func (a *Archive) view(ctx context.Context, fn func(*sqlite.Tx) error) error {
+	if db := a.catalogue.Load(); db != nil {
+		return db.View(ctx, fn)
+	}
+	return ctx.Err()
+}
+
+// each gives every row of an answer of the catalogue; without one there is none.
+func (a *Archive) each(ctx context.Context, query string, args []any, row func(*sql.Rows) error) error {
+	if db := a.catalogue.Load(); db != nil {
+		return db.Each(ctx, query, args, row)
+	}
+	return ctx.Err()
 }
 
 func schema() (sqlite.Schema, error) {

@@ -40,8 +40,8 @@ type addition struct {
 
 // Put begins a batch.
 func (r *Recording) Put(ctx context.Context, box mail.BoxID) (putting, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
+	if err := r.a.make(ctx); err != nil {
+		return nil, fault(err)
 	}
 	return &batch{rec: r, box: box, files: map[mail.Digest]*staged{}, spool: spool{f: r.a.files}, hash: mail.NewHasher()}, nil
 }
@@ -108,7 +108,7 @@ func (b *batch) stage(ctx context.Context, a *addition) error {
 		return nil
 	}
 	var stored int64 = -1
-	err := b.rec.a.db.Each(ctx, "SELECT stored FROM message WHERE digest = ?", []any{digest[:]}, func(rows *sql.Rows) error {
+	err := b.rec.a.each(ctx, "SELECT stored FROM message WHERE digest = ?", []any{digest[:]}, func(rows *sql.Rows) error {
 		return rows.Scan(&stored)
 	})
 	if err != nil || stored >= 0 && b.rec.a.files.has(digest, stored) {

@@ -16,7 +16,7 @@ func (r *Recording) Confirm(ctx context.Context, gone []plan.Gone) (sure, outsid
 	if len(gone) == 0 || ctx.Err() != nil {
 		return nil, nil, ctx.Err()
 	}
-	err = r.a.db.View(ctx, func(tx *sqlite.Tx) error {
+	err = r.a.view(ctx, func(tx *sqlite.Tx) error {
 		came, err := r.strangers(tx)
 		if err != nil {
 			return err

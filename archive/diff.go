@@ -49,7 +49,7 @@ func (a *Archive) Diff(ctx context.Context, from, to int64, yield func(Differenc
 		}
 	}
 	var own error
-	err := a.db.View(ctx, func(tx *sqlite.Tx) error {
+	err := a.view(ctx, func(tx *sqlite.Tx) error {
 		d := differ{tx: tx, from: from, to: to, yield: func(d Difference) error {
 			own = yield(d)
 			return own

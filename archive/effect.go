@@ -31,6 +31,9 @@ type counts struct {
 // effect runs fn in a transaction of the generation. When it fails, nothing of
 // it remains.
 func (r *Recording) effect(ctx context.Context, fn func(*effect) error) error {
+	if err := r.a.make(ctx); err != nil {
+		return err
+	}
 	r.a.writing.Lock()
 	defer r.a.writing.Unlock()
 	if r.failed != nil {

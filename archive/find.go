@@ -63,7 +63,7 @@ func (r *messageRow) message() (Message, error) {
 // eachMessage gives the messages that fit a condition, with their numbers.
 func (a *Archive) eachMessage(ctx context.Context, where string, args []any, each func(int64, Message) error) error {
 	var own error
-	err := a.db.Each(ctx, "SELECT m.id, "+messageColumns+" FROM message m "+where, args, func(rows *sql.Rows) error {
+	err := a.each(ctx, "SELECT m.id, "+messageColumns+" FROM message m "+where, args, func(rows *sql.Rows) error {
 		var id int64
 		var r messageRow
 		if err := rows.Scan(append([]any{&id}, r.dest()...)...); err != nil {
@@ -151,7 +151,7 @@ func (a *Archive) places(ctx context.Context, message int64) (list []Placement, 
 	query := `SELECT (SELECT n.name FROM mailbox_name n WHERE n.mailbox = p.mailbox AND n.gen_from < coalesce(p.gen_to, 1 << 62) ORDER BY n.gen_from DESC LIMIT 1),
 		p.gen_from, coalesce(p.gen_to, 1) - 1, p.flags, p.date, p.date_nsec, p.date_zone, p.uidvalidity, p.uid
 		FROM placement p WHERE p.message = ? AND p.gen_from <> coalesce(p.gen_to, 0) ORDER BY p.id`
-	err = a.db.Each(ctx, query, []any{message}, func(rows *sql.Rows) error {
+	err = a.each(ctx, query, []any{message}, func(rows *sql.Rows) error {
 		var p Placement
 		var flags string
 		var date dateColumns

@@ -79,7 +79,7 @@ func (a *Archive) Latest(ctx context.Context) (Generation, error) {
 }
 
 func (a *Archive) generations(ctx context.Context, where string, args ...any) (list []Generation, err error) {
-	err = a.db.Each(ctx, "SELECT "+generationColumns+" FROM generation "+where, args, func(rows *sql.Rows) error {
+	err = a.each(ctx, "SELECT "+generationColumns+" FROM generation "+where, args, func(rows *sql.Rows) error {
 		g, err := scanGeneration(rows)
 		list = append(list, g)
 		return err

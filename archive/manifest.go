@@ -170,7 +170,7 @@ func (a *Archive) writeManifest(ctx context.Context, n int64, end *record) (dige
 	}
 	m, err := newManifestWriter(seamWriter{file, a.files.seam})
 	if err == nil {
-		err = a.db.View(ctx, func(tx *sqlite.Tx) error { return m.generation(tx, n, end) })
+		err = a.view(ctx, func(tx *sqlite.Tx) error { return m.generation(tx, n, end) })
 		err = errors.Join(err, m.buf.Flush(), m.enc.Close())
 	}
 	if err != nil {

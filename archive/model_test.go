@@ -124,7 +124,7 @@ func (l *life) generation() {
 
 func (l *life) finish(n int64, o Outcome) {
 	last, told := l.gens[n-1]
-	expected := l.dirty || o.Complete && !(told && last.Complete)
+	expected := l.dirty || o.Complete && told && !last.Complete
 	g, err := l.rec.Finish(l.t.Context(), o)
 	l.must(err)
 	if (g != nil) != expected {

@@ -68,7 +68,7 @@ func scanQuarantined(rows *sql.Rows) (q Quarantined, err error) {
 
 // Quarantined gives the messages that could not be archived, as of now.
 func (a *Archive) Quarantined(ctx context.Context) (list []Quarantined, err error) {
-	err = a.db.Each(ctx, quarantineOpen, nil, func(rows *sql.Rows) error {
+	err = a.each(ctx, quarantineOpen, nil, func(rows *sql.Rows) error {
 		q, err := scanQuarantined(rows)
 		list = append(list, q)
 		return err

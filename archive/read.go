@@ -68,9 +68,12 @@ func (r *reading) find(ctx context.Context, id mail.BoxID, refs []mail.Ref) (out
 			ids = append(ids, n)
 		}
 	}
+	if err := r.any(); err != nil {
+		return nil, err
+	}
 	query := "SELECT " + seatColumns + ", " + storedColumns + ` FROM placement p JOIN message m ON m.id = p.message
 		WHERE p.id IN (SELECT value FROM json_each(?)) AND p.mailbox = ? AND ` + there("p")
-	err = r.a.db.View(ctx, func(tx *sqlite.Tx) error {
+	err = r.a.view(ctx, func(tx *sqlite.Tx) error {
 		b, err := r.box(tx, id)
 		if err != nil {
 			return err
@@ -152,7 +155,7 @@ func (c *cancelled) Read(p []byte) (int, error) {
 // end. Errors: ErrNoMessage, ErrDamaged.
 func (a *Archive) OpenMessage(ctx context.Context, digest mail.Digest) (io.ReadCloser, error) {
 	size := int64(-1)
-	err := a.db.Each(ctx, "SELECT size FROM message WHERE digest = ?", []any{digest[:]}, func(rows *sql.Rows) error {
+	err := a.each(ctx, "SELECT size FROM message WHERE digest = ?", []any{digest[:]}, func(rows *sql.Rows) error {
 		return rows.Scan(&size)
 	})
 	if err != nil {

@@ -75,6 +75,15 @@ func (r *reading) box(tx *sqlite.Tx, id mail.BoxID) (box, error) {
 	return r.boxNamed(tx, name)
 }
 
+// any is the error of whoever looks into a mailbox of an archive that was not
+// made yet.
+func (r *reading) any() error {
+	if r.a.catalogue.Load() != nil {
+		return nil
+	}
+	return mail.NewFault(mail.GradeMailbox, mail.ClassLocal, fmt.Errorf("%w in %s", ErrNone, r.a.opt.Dir), "")
+}
+
 // Bind tells the numbers of mailboxes.
 func (r *reading) Bind(boxes map[mail.BoxID]mail.MailboxName) {
 	if r.bound == nil {
@@ -171,9 +180,12 @@ func (r *reading) Scan(ctx context.Context, id mail.BoxID, since plan.Since, yie
 	if err := ctx.Err(); err != nil {
 		return end, err
 	}
+	if err := r.any(); err != nil {
+		return end, err
+	}
 	var stopped error
 	yield = stopping(yield, &stopped)
-	err = r.a.db.View(ctx, func(tx *sqlite.Tx) error {
+	err = r.a.view(ctx, func(tx *sqlite.Tx) error {
 		b, err := r.box(tx, id)
 		if err != nil {
 			return err

@@ -39,7 +39,7 @@ type Recording struct {
 func (a *Archive) Begin(ctx context.Context) (*Recording, error) {
 	r := &Recording{reading: reading{a: a, gen: now}, began: a.opt.Clock()}
 	last, open, err := int64(0), false, error(nil)
-	err = a.db.View(ctx, func(tx *sqlite.Tx) error {
+	err = a.view(ctx, func(tx *sqlite.Tx) error {
 		last, open, err = lastGeneration(tx)
 		return err
 	})
@@ -78,11 +78,14 @@ func (r *Recording) Finish(ctx context.Context, o Outcome) (*Generation, error) 
 }
 
 func (r *Recording) finish(ctx context.Context, o Outcome) (*Generation, error) {
+	if r.a.catalogue.Load() == nil {
+		return nil, nil // nothing was ever done
+	}
 	err := r.effect(ctx, func(e *effect) error {
 		if err := e.quarantine(o.Quarantined); err != nil || !o.Complete || r.open > 0 {
 			return err
 		}
-		complete := false
+		complete := true // if there is none yet, none lacks
 		err := e.tx.Each("SELECT complete FROM generation ORDER BY n DESC LIMIT 1", nil, func(rows *sql.Rows) error {
 			return rows.Scan(&complete)
 		})
@@ -108,7 +111,7 @@ func (r *Recording) finish(ctx context.Context, o Outcome) (*Generation, error) 
 // Counts gives the number of messages in each mailbox as of now.
 func (r *Recording) Counts(ctx context.Context) (map[mail.MailboxName]int, error) {
 	out := map[mail.MailboxName]int{}
-	err := r.a.db.View(ctx, func(tx *sqlite.Tx) error {
+	err := r.a.view(ctx, func(tx *sqlite.Tx) error {
 		return r.eachBox(tx, "", nil, func(b box) error {
 			out[b.name] = b.messages
 			return nil
@@ -119,13 +122,17 @@ func (r *Recording) Counts(ctx context.Context) (map[mail.MailboxName]int, error
 
 // Root tells what the archive says of itself: the marker is in the catalogue.
 func (r *Recording) Root(ctx context.Context) (plan.Root, error) {
-	root := plan.Root{Exists: true, Unsynced: r.a.opt.NoSync}
+	_, err := os.Stat(r.a.opt.Dir)
+	root := plan.Root{
+		Exists: err == nil, Unsynced: r.a.opt.NoSync, What: "archive",
+		Refill: "to begin a new archive there, move the index of the backup out of the way",
+	}
 	if root.Unsynced {
 		boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // random(4); without it every run is another boot
 		root.Boot = string(boot)
 	}
 	meta := map[string]string{}
-	err := r.a.db.View(ctx, func(tx *sqlite.Tx) error {
+	err = r.a.view(ctx, func(tx *sqlite.Tx) error {
 		if err := tx.Each("SELECT key, value FROM meta", nil, func(rows *sql.Rows) error {
 			var key, value string
 			err := rows.Scan(&key, &value)
@@ -161,6 +168,11 @@ func (r *Recording) Stamp(ctx context.Context, instance string, runs int64) erro
 	if instance == "" {
 		return errors.New("an instance without a name cannot be stamped")
 	}
+	if err := r.a.make(ctx); err != nil {
+		return fault(err)
+	}
+	r.a.writing.Lock()
+	defer r.a.writing.Unlock()
 	return fault(r.a.update(ctx, func(tx *sqlite.Tx) error {
 		for key, value := range map[string]string{metaInstance: instance, metaRuns: strconv.FormatInt(runs, 10)} {
 			if err := tx.Exec("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", key, value); err != nil {
@@ -174,7 +186,7 @@ func (r *Recording) Stamp(ctx context.Context, instance string, runs int64) erro
 // Survey lists all mailboxes as of now.
 func (r *Recording) Survey(ctx context.Context, since map[mail.MailboxName]plan.Since) (boxes []plan.Box, err error) {
 	r.boxes, r.own = map[mail.MailboxName]int64{}, nil
-	err = r.a.db.View(ctx, func(tx *sqlite.Tx) error {
+	err = r.a.view(ctx, func(tx *sqlite.Tx) error {
 		if boxes, err = r.survey(ctx, tx, since, plan.Rights{}); err != nil {
 			return err
 		}

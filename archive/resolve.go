@@ -16,7 +16,7 @@ func (r *Recording) Resolve(ctx context.Context, in plan.Intent, known func(mail
 	if err := ctx.Err(); err != nil {
 		return plan.Found{}, err
 	}
-	err = r.a.db.View(ctx, func(tx *sqlite.Tx) error {
+	err = r.a.view(ctx, func(tx *sqlite.Tx) error {
 		out, err = r.resolve(tx, in, known)
 		return err
 	})

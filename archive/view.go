@@ -20,7 +20,7 @@ func (a *Archive) View(n int64) *View { return &View{reading{a: a, gen: n}} }
 // Survey lists all mailboxes as they were. The cursors name the generation: a
 // later survey of the same one says Same.
 func (v *View) Survey(ctx context.Context, since map[mail.MailboxName]plan.Since) (boxes []plan.Box, err error) {
-	err = v.a.db.View(ctx, func(tx *sqlite.Tx) error {
+	err = v.a.view(ctx, func(tx *sqlite.Tx) error {
 		boxes, err = v.survey(ctx, tx, since, plan.ReadOnly)
 		return err
 	})
