@@ -98,8 +98,8 @@ func (r *row) take(s *session, item imapclient.FetchItemData) error {
 		if d.Literal == nil {
 			return nil
 		}
-		lit := s.literal(d.Literal)
-		id, tuid, err := mail.IdentifyHeader(lit)
+		// The limit lets it be copied with a buffer of its size, not of 32 kB.
+		id, tuid, err := mail.IdentifyHeader(io.LimitReader(s.literal(d.Literal), d.Literal.Size()))
 		if err != nil {
 			return err
 		}

@@ -48,9 +48,9 @@ func (r *run) touched(ctx context.Context) ([]plan.Row, error) {
 	if err != nil {
 		return nil, indexFault(err)
 	}
-	byID := make(map[int64]plan.Row, len(rows))
-	for _, row := range rows {
-		byID[row.ID] = row
+	byID := make(map[int64]*plan.Row, len(rows)) // of the lists: rows are large
+	for i := range rows {
+		byID[rows[i].ID] = &rows[i]
 	}
 	states := []plan.RowState{plan.Unbound, plan.Outside}
 	if r.adopt {
@@ -60,15 +60,19 @@ func (r *run) touched(ctx context.Context) ([]plan.Row, error) {
 	if err != nil {
 		return nil, indexFault(err)
 	}
-	for _, row := range append(waiting, r.unbind...) {
-		if r.adopt && row.State != plan.Paired {
-			if row.State == plan.Kept {
-				r.kept[row.ID] = true
+	for _, list := range [][]plan.Row{waiting, r.unbind} {
+		for i := range list {
+			row := &list[i]
+			if r.adopt && row.State != plan.Paired {
+				if row.State == plan.Kept {
+					r.kept[row.ID] = true
+				}
+				row.State = plan.Unbound
 			}
-			row.State = plan.Unbound
+			byID[row.ID] = row
 		}
-		byID[row.ID] = row
 	}
+	r.unbind = nil
 	if err := r.unseenRows(ctx, byID); err != nil {
 		return nil, err
 	}
@@ -78,9 +82,10 @@ func (r *run) touched(ctx context.Context) ([]plan.Row, error) {
 		if r.asleep(row) {
 			continue
 		}
+		out = append(out, *row)
+		row = &out[len(out)-1]
 		row.NoBase = r.adopt
-		out = append(out, row)
-		r.rows[row.ID] = &out[len(out)-1]
+		r.rows[row.ID] = row
 	}
 	r.changes = slices.DeleteFunc(r.changes, func(c plan.Change) bool {
 		return c.Row != 0 && r.rows[c.Row] == nil
@@ -125,7 +130,7 @@ func moreRights(was, now plan.Rights) bool {
 }
 
 // unseenRows adds the rows of mailboxes that could not be scanned.
-func (r *run) unseenRows(ctx context.Context, byID map[int64]plan.Row) error {
+func (r *run) unseenRows(ctx context.Context, byID map[int64]*plan.Row) error {
 	for i := range r.records {
 		rec := &r.records[i]
 		for _, s := range plan.Sides {
@@ -136,8 +141,8 @@ func (r *run) unseenRows(ctx context.Context, byID map[int64]plan.Row) error {
 			if err != nil {
 				return indexFault(err)
 			}
-			for _, row := range rows {
-				if _, ok := byID[row.ID]; !ok {
+			for i := range rows {
+				if row := &rows[i]; byID[row.ID] == nil {
 					byID[row.ID] = row
 				}
 			}
@@ -148,7 +153,7 @@ func (r *run) unseenRows(ctx context.Context, byID map[int64]plan.Row) error {
 
 // forgetKept makes new messages of those that an adoption finds where they
 // were kept on one side alone: what each side kept may be one message.
-func (r *run) forgetKept(byID map[int64]plan.Row) {
+func (r *run) forgetKept(byID map[int64]*plan.Row) {
 	if !r.adopt {
 		return
 	}
@@ -175,7 +180,7 @@ func (r *run) forgetKept(byID map[int64]plan.Row) {
 }
 
 // asleep tells whether a row lies in a mailbox that is out of scope.
-func (r *run) asleep(row plan.Row) bool {
+func (r *run) asleep(row *plan.Row) bool {
 	for _, s := range plan.Sides {
 		if row.At[s].IsZero() {
 			continue

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 
 	"github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/sync/plan"
@@ -161,7 +162,8 @@ func (r *run) unbindBox(ctx context.Context, rec *plan.BoxRecord, s plan.Side) e
 	if err != nil {
 		return indexFault(err)
 	}
-	var st plan.Settlement
+	st := plan.Settlement{Put: make([]*plan.Row, 0, len(rows))}
+	r.unbind = slices.Grow(r.unbind, len(rows))
 	for i := range rows {
 		row := &rows[i]
 		if row.At[s].Box != rec.ID || row.At[s].IsZero() {

@@ -122,6 +122,7 @@ func newReconciler(in Input) *reconciler {
 		r.rowIDs = append(r.rowIDs, row.ID)
 	}
 	slices.Sort(r.rowIDs)
+	r.news = make([]newMessage, 0, len(in.Changes))
 	for _, i := range sortedChanges(in.Changes) {
 		r.note(&in.Changes[i])
 	}
@@ -274,8 +275,9 @@ func (r *reconciler) wanting(id int64, s Side) (candidate, bool) {
 
 // candidates lists the new messages of a side in one mailbox.
 func (r *reconciler) candidates(s Side, box mail.BoxID) []candidate {
-	var cs []candidate
-	for _, i := range r.newIn[SideBox{Side: s, Box: box}] {
+	list := r.newIn[SideBox{Side: s, Box: box}]
+	cs := make([]candidate, 0, len(list))
+	for _, i := range list {
 		if n := &r.news[i]; !n.taken && !n.Unreadable {
 			cs = append(cs, r.candidate(i))
 		}
@@ -285,9 +287,16 @@ func (r *reconciler) candidates(s Side, box mail.BoxID) []candidate {
 
 // allCandidates lists the new messages of a side in all mailboxes.
 func (r *reconciler) allCandidates(s Side) []candidate {
-	var cs []candidate
+	fits := func(i int) bool { n := &r.news[i]; return n.Side == s && !n.taken && !n.Unreadable }
+	count := 0
 	for i := range r.news {
-		if n := &r.news[i]; n.Side == s && !n.taken && !n.Unreadable {
+		if fits(i) {
+			count++
+		}
+	}
+	cs := make([]candidate, 0, count) // they are large
+	for i := range r.news {
+		if fits(i) {
 			cs = append(cs, r.candidate(i))
 		}
 	}
