@@ -41,7 +41,7 @@ func TestOneRunAtTheStart(t *testing.T) {
 		want(t, s.after(time.Minute), "start@1")
 	})
 	perform(t, watches(comesUp(time.Minute), comesUp(0)), func(s *stage) {
-		want(t, s.after(time.Hour), "start@2", "server@60.04")
+		want(t, s.after(time.Hour), "start@2", "server@60.01")
 	})
 }
 
@@ -261,7 +261,7 @@ func TestDoubt(t *testing.T) {
 		if begun != 2 || ended != 1 || !s.Status().Watches[0].Up || s.Status().Err != nil {
 			t.Errorf("dead: begun %d times, %d runs ended, %+v", begun, ended, s.Status())
 		}
-		want(t, runs[2:], "maildir@241.04", "wake@242.04", "server@244.04")
+		want(t, runs[2:], "maildir@241.04", "wake@242.04", "server@244.01")
 	})
 }
 

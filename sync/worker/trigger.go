@@ -19,9 +19,12 @@ const (
 
 // Bursts of changes are gathered: a run begins when no change came for quiet,
 // at the latest when the first has waited for patience. While runs follow each
-// other without a rest, patience doubles up to mostPatience.
+// other without a rest, patience doubles up to mostPatience. Mail programs
+// take several steps to change a Maildir; servers tell of what is done, in one
+// breath, and often have held it back for long.
 const (
 	quiet        = 40 * time.Millisecond
+	quietRemote  = 10 * time.Millisecond
 	patience     = 200 * time.Millisecond
 	mostPatience = 800 * time.Millisecond
 	rest         = 2 * time.Second
@@ -31,7 +34,7 @@ const (
 type gathering struct {
 	why      Trigger   // "" if nothing waits
 	first    time.Time // when the first one came
-	last     time.Time
+	quiet    time.Time // when all is quiet, if no more comes
 	patience time.Duration
 	ended    time.Time // when the last run ended
 	notYet   time.Time // nothing is due before; zero: at any time
@@ -45,7 +48,13 @@ func (g *gathering) add(why Trigger, now time.Time) {
 			g.patience = patience
 		}
 	}
-	g.last = now
+	breath := quiet
+	if why == ByRemote {
+		breath = quietRemote
+	}
+	if until := now.Add(breath); until.After(g.quiet) {
+		g.quiet = until
+	}
 }
 
 // due is how long to wait before the run; ok is false if nothing waits.
@@ -53,7 +62,7 @@ func (g *gathering) due(now time.Time) (wait time.Duration, ok bool) {
 	if g.why == "" {
 		return 0, false
 	}
-	at := g.last.Add(quiet)
+	at := g.quiet
 	if latest := g.first.Add(g.patience); latest.Before(at) {
 		at = latest
 	}

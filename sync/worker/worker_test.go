@@ -133,7 +133,19 @@ func TestSingleChangeRunsAtOnce(t *testing.T) {
 	perform(t, nil, func(s *stage) {
 		s.after(10 * time.Second)
 		s.Trigger(ByRemote)
-		want(t, s.after(time.Second), "start@0.04", "server@10.04")
+		want(t, s.after(time.Second), "start@0.04", "server@10.01")
+	})
+}
+
+// What a server tells does not make a run begin in the middle of what a mail
+// program does.
+func TestServerDoesNotInterruptAMailProgram(t *testing.T) {
+	perform(t, nil, func(s *stage) {
+		s.after(10 * time.Second)
+		s.Trigger(ByLocal)
+		s.after(5 * time.Millisecond)
+		s.Trigger(ByRemote)
+		want(t, s.after(time.Second), "start@0.04", "maildir@10.04")
 	})
 }
 
@@ -221,7 +233,7 @@ func TestPartialFailureBlocksNothing(t *testing.T) {
 		})
 		s.after(5 * time.Second)
 		s.Trigger(ByRemote)
-		want(t, s.after(5*time.Second), "start@0.04", "server@5.04")
+		want(t, s.after(5*time.Second), "start@0.04", "server@5.01")
 		if st := s.Status(); st.State != Idle || st.Err == nil {
 			t.Errorf("status %+v", st)
 		}
@@ -356,7 +368,7 @@ func TestWatchThatFails(t *testing.T) {
 		if x := s.Status().Watches[0]; !x.Up || x.Err != nil || x.Note != "polls" || begun != 4 {
 			t.Errorf("watch %+v, begun %d times", x, begun)
 		}
-		want(t, runs, "start@0.04", "server@14.04")
+		want(t, runs, "start@0.04", "server@14.01")
 	})
 }
 
