@@ -36,12 +36,28 @@ func main() {
 		debug.SetGCPercent(firstPercent)
 		runtime.AddCleanup(new(firstCollected), func(percent int) { debug.SetGCPercent(percent) }, garbagePercent)
 	}
+	crashBySignal()
 	os.Exit(guarded(os.Args[1:]))
 }
 
 // A firstCollected is out of use at once, and so is told of by the first collection. It
 // has a pointer, so that it shares no memory with what lives on.
 type firstCollected struct{ _ *int }
+
+// crashBySignal has a crash, which Go ends with exit code 2, end by SIGABRT: a
+// service is not started again after exit code 2, which says that usage or
+// configuration are wrong. It leaves no core, which would hold passwords and
+// mail.
+func crashBySignal() {
+	if os.Getenv("GOTRACEBACK") == "" {
+		debug.SetTraceback("crash")
+	}
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_CORE, &limit) == nil {
+		limit.Cur = 0
+		_ = syscall.Setrlimit(syscall.RLIMIT_CORE, &limit) // less than it was: always allowed
+	}
+}
 
 // guarded runs the commands under signals: the first SIGINT or SIGTERM ends
 // the step in hand, a second one the process, at once.

@@ -308,3 +308,22 @@ func TestDaemonWithoutARuntimeDirectory(t *testing.T) {
 	need(t, strings.Contains(r.out, "daemon: idle"), "%v", r)
 	d.stop()
 }
+
+// A daemon that systemd's watchdog ends, or that crashes, ends by a signal: with
+// exit code 2, with which Go ends then, it would not be started again. It
+// leaves no core.
+func TestDaemonCrashesBySignal(t *testing.T) {
+	a := newAccount(t, imaptest.Dovecot(t), "me")
+	d := a.daemon("GOTRACEBACK=")
+	d.watches()
+	limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", d.cmd.Process.Pid))
+	need(t, err == nil && regexp.MustCompile(`(?m)^Max core file size +0 `).Match(limits), "%v\n%s", err, limits)
+	d.signal(syscall.SIGABRT)
+	for l := range d.lines {
+		d.heard = append(d.heard, l)
+	}
+	var exit *exec.ExitError
+	need(t, errors.As(<-d.ended, &exit), "the daemon ended well")
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	need(t, ok && status.Signaled() && status.Signal() == syscall.SIGABRT && !status.CoreDump(), "it ended by %v", exit)
+}
