@@ -94,6 +94,7 @@ func (w *stopwatch) times(what string, do func(), done func() bool) {
 	w.took[what] = append(w.took[what], time.Since(began))
 	if what == "append there" { // Dovecot takes half a second before it tells
 		w.mu.Lock()
+		w.took["append there, until told"] = append(w.took["append there, until told"], w.told.Sub(began))
 		w.took["append there, since told"] = append(w.took["append there, since told"], time.Since(w.told))
 		w.mu.Unlock()
 	}

@@ -70,7 +70,7 @@ func TestDaemonSoak(t *testing.T) {
 // plainList makes Dovecot look at its mailboxes whenever it lists them. Its
 // index of them, which NOTIFY needs, is at times corrupted, and then lists what
 // is gone or leaves out what has just come, while mailboxes come and go under
-// several sessions.
+// several sessions: with NOTIFY they stay as they are.
 var plainList = imaptest.Extra("mailbox_list_index = no")
 
 // enlist makes the accounts, each with mailboxes and a few letters.
@@ -84,7 +84,7 @@ func enlist(t *testing.T) *crew {
 	c.metrics, c.server = freePort(t), server.Port
 	text := fmt.Sprintf("state_dir = %q\n\n[daemon]\nmetrics = \"127.0.0.1:%d\"\n", filepath.Join(c.dir, "state"), c.metrics)
 	for i := range *accounts {
-		x := &soak{t: t, seed: *first + i, shape: shapes[0], server: server, rng: rand.New(rand.NewPCG(uint64(*first+i), 9)), dir: filepath.Join(c.dir, c.name(i))}
+		x := &soak{t: t, seed: *first + i, shape: shapes[0], server: server, still: *notify, rng: rand.New(rand.NewPCG(uint64(*first+i), 9)), dir: filepath.Join(c.dir, c.name(i))}
 		x.parents = map[mail.MailboxName]bool{"Work": true}
 		half := func() bool { return x.rng.IntN(2) == 0 }
 		x.mutt = &mutt{root: filepath.Join(x.dir, "Mail"), crlf: half, keepName: half}

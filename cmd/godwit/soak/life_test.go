@@ -331,6 +331,9 @@ func (x *soak) one(s plan.Side) error {
 
 // folder makes, renames or deletes a mailbox on one side.
 func (x *soak) folder(s plan.Side) error {
+	if x.still {
+		return nil
+	}
 	switch x.rng.IntN(3) {
 	case 0:
 		return x.create(s)

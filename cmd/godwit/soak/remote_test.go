@@ -1,6 +1,7 @@
 package soak
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -113,7 +114,18 @@ func (r *reader) remove(box mail.MailboxName, mark string) error {
 	return r.at(box, mark, r.expunge)
 }
 
-func (r *reader) create(box mail.MailboxName) error { return r.c.Create(r.path(box), nil).Wait() }
+// create makes a mailbox. Dovecot now and then makes it and says that it was
+// there, while another session works on its parent.
+func (r *reader) create(box mail.MailboxName) error {
+	err := r.c.Create(r.path(box), nil).Wait()
+	var refused *imap.Error
+	if errors.As(err, &refused) && refused.Code == imap.ResponseCodeAlreadyExists {
+		if there, lost := r.mailboxes(); lost == nil && slices.Contains(there, box) {
+			return nil
+		}
+	}
+	return err
+}
 
 func (r *reader) rename(from, to mail.MailboxName, _ []mail.MailboxName) error {
 	return r.c.Rename(r.path(from), r.path(to), nil).Wait()

@@ -127,6 +127,7 @@ type soak struct {
 	now      int      // the round
 	log      []string
 	begun    [2]int             // where the last two rounds begin in log
+	still    bool               // mailboxes stay as they are
 	freed    []mail.MailboxName // names that mailboxes had in earlier rounds
 	freeing  []mail.MailboxName // and in this one
 	parents  map[mail.MailboxName]bool
