@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/godwit-mail/godwit/cmd/godwit/export"
 	"github.com/godwit-mail/godwit/cmd/godwit/restore"
@@ -143,7 +144,9 @@ func (x *restoring) withIndex(ctx context.Context, name string, use func(*store.
 	err = use(index)
 	open, e := index.Intents(context.WithoutCancel(ctx))
 	err = errors.Join(err, e, index.Close())
-	if !lasting || e == nil && len(open) == 0 {
+	// One that was sent again may turn up yet, but nothing is ever deleted for it here.
+	waits := slices.ContainsFunc(open, func(in plan.Intent) bool { return in.Kind != plan.IntentLate })
+	if !lasting || e == nil && !waits {
 		err = errors.Join(err, os.RemoveAll(dir))
 	}
 	return err

@@ -184,8 +184,12 @@ func (x *restoring) mailboxes(ctx context.Context, g archive.Generation) (*resto
 			parts = append(parts, x.part(g.Number, name, nil))
 		}
 	}
-	return restore.Select(parts, x.exact), nil
+	return restore.Select(parts, x.asIs()), nil
 }
+
+// asIs tells whether \Deleted is restored, too: into files it is no more than
+// a note.
+func (x *restoring) asIs() bool { return x.exact || x.to.kind == toEML || x.to.kind == toMbox }
 
 func (x *restoring) part(n int64, name mail.MailboxName, wanted func(mail.Digest) bool) restore.Part {
 	return restore.Part{From: x.view(n), Label: strconv.FormatInt(n, 10), Mailbox: name, To: x.target(name), Wanted: wanted}
@@ -273,7 +277,7 @@ func (x *restoring) single(ctx context.Context, list []archive.Found) (*restore.
 	slices.SortFunc(parts, func(a, b restore.Part) int {
 		return cmp.Or(strings.Compare(a.Label, b.Label), strings.Compare(string(a.Mailbox), string(b.Mailbox)))
 	})
-	return restore.Select(parts, false), nil
+	return restore.Select(parts, x.asIs()), nil
 }
 
 // picks are the messages by generation. Within one that was asked for a
