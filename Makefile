@@ -56,6 +56,7 @@ fuzz:
 # In memory a life takes milliseconds: fifty for each against a real server.
 soak: packages
 	$(GO) test -count=1 -timeout 0 ./sync/engine -run Torture -seeds $$(($(SEEDS) * 50)) -first $$(($(FIRST) * 50))
+	$(GO) test -count=1 -timeout 0 ./cmd/godwit/e2e -run 'TestRestoreMany$$' -restore-messages 5000
 	$(GO) test -count=1 -timeout 0 ./imap -run 'EveryCommand|EveryByte|Silent' -every 1
 	$(GO) test -count=1 -timeout 0 -v ./cmd/godwit/soak -run 'TestSoak$$' -seeds $(SEEDS) -first $(FIRST) -rounds $(ROUNDS)
 	$(GO) test -count=1 -timeout 0 -v ./cmd/godwit/soak -run DaemonSoak -accounts 20 -boxes 50 -idle 5m -first $(FIRST) -minutes $(MINUTES)

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -372,22 +373,24 @@ func TestRestoreInterrupted(t *testing.T) {
 	}
 }
 
-// Five thousand messages, with names and flags of all kinds, go to a second server.
+var restoreMessages = flag.Int("restore-messages", 1000, "how many messages TestRestoreMany restores")
+
+// Messages in all kinds of mailboxes, with all kinds of flags, go to a second server.
 func TestRestoreMany(t *testing.T) {
+	n := *restoreMessages
 	a := newAccount(t, imaptest.Dovecot(t), "me")
 	second := imaptest.Dovecot(t)
 	a.configure("backup = true\n" + table("other", "other", second.Host, second.Port, ""))
-	list := parcels(5000)
-	a.post(list)
+	a.post(parcels(n))
 	a.sync()
 	from, other := a.remote(), a.with(second, "other")
 	r := a.restored("--to", "imap:other")
-	need(t, strings.Contains(r.out, "5000 messages restored to imap:other"), "%v", r)
+	need(t, strings.Contains(r.out, fmt.Sprintf("%d messages restored to imap:other", n)), "%v", r)
 	to := other.remote()
 	same(t, "the second server", manifest(to), manifest(undeleted(from)))
 	need(t, slices.Equal(bytesOf(to), bytesOf(from)), "the bytes on the second server are others")
 	before := other.changes()
 	r = a.restored("--to", "imap:other")
-	need(t, strings.Contains(r.out, "0 messages restored to imap:other; 5000 there already"), "%v", r)
+	need(t, strings.Contains(r.out, fmt.Sprintf("0 messages restored to imap:other; %d there already", n)), "%v", r)
 	need(t, other.changes() == before, "a second restore changed the server")
 }
