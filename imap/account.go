@@ -125,6 +125,7 @@ type view struct {
 	container bool
 	role      mail.Role
 	rights    plan.Rights
+	limit     uint32 // see mark
 	// perm are the flags that can be stored, known after a SELECT.
 	perm *permanent
 	// empty: the survey saw no message in it, at this mark, and nothing was

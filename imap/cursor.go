@@ -12,6 +12,7 @@ type mark struct {
 	validity, next uint32
 	modseq         uint64
 	count          uint32
+	limit          uint32 // APPENDLIMIT, 0 if not told; no cursor has it
 }
 
 func (m mark) cursor() plan.Cursor {

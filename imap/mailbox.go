@@ -44,7 +44,7 @@ func (a *Account) Create(ctx context.Context, name mail.MailboxName) (plan.Box, 
 	}
 	if _, known := a.views[wire]; !known {
 		v := a.view(wire)
-		v.validity, v.next = l.mark.validity, l.mark.next
+		v.validity, v.next, v.limit = l.mark.validity, l.mark.next, l.mark.limit
 	}
 	return l.box(plan.Since{}), nil
 }

@@ -91,6 +91,27 @@ func TestAPushIsOneFlight(t *testing.T) {
 	}
 }
 
+// TestAMessageThatChangedIsNotSent gives a message that is not the one which the
+// intent tells of: no byte of it leaves.
+func TestAMessageThatChangedIsNotSent(t *testing.T) {
+	m := imaptest.NewMailstore(pushCaps)
+	in := []plan.Incoming{incoming(0, message(0)), incoming(1, message(1)), incoming(2, message(2))}
+	for i := range in {
+		id, err := mail.Identify(strings.NewReader(message(max(i, 2*(i%2)))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		in[i].Item.Ident = id
+	}
+	placed := pushing(t, m, nil)(in...)
+	if placed[0].Err != nil || placed[1].Err == nil || placed[1].Unknown || placed[2].Err != nil {
+		t.Fatalf("%+v", placed)
+	}
+	if got := m.Letters()["INBOX"]; len(got) != 2 || got[0].Body != message(0) || got[1].Body != message(2) {
+		t.Fatalf("%d messages arrived", len(got))
+	}
+}
+
 // TestRefusalsInAPipeline refuses one message of several, wherever it is and
 // in whatever way: the others arrive, once each.
 func TestRefusalsInAPipeline(t *testing.T) {

@@ -24,8 +24,9 @@ type batch struct {
 	v    *view
 
 	begun  bool
-	multi  bool // the server takes several messages in one APPEND, unasked
-	before mark // of the mailbox, before the first APPEND
+	multi  bool  // the server takes several messages in one APPEND, unasked
+	before mark  // of the mailbox, before the first APPEND
+	limit  int64 // the largest message that the server takes, in bytes; 0 if not known
 	placed []plan.Placed
 	lost   []int // of placed: stored, or perhaps stored, under a UID not known
 	// without are keywords, by place in placed, that a message was stored
@@ -74,11 +75,18 @@ func (b *batch) Add(ctx context.Context, in plan.Incoming) error {
 	}
 	p.Epoch = epochOf(b.before.validity)
 	body, file, err := in.Body, (*spool)(nil), error(nil)
+	if b.tooLarge(p, in.Item.Ident) {
+		return nil
+	}
 	if body != nil {
 		p.Ident = in.Item.Ident
 		p.Ident.GlobalID = ""
 	} else if body, file, err = b.spool(in, p); err != nil {
 		p.Err = err
+		return nil
+	}
+	if b.tooLarge(p, p.Ident) {
+		file.close()
 		return nil
 	}
 	if in.Echo != nil && in.Echo() {
@@ -89,6 +97,16 @@ func (b *batch) Add(ctx context.Context, in plan.Incoming) error {
 		return context.Cause(ctx)
 	}
 	return nil
+}
+
+// tooLarge refuses a message that the server said it would: nothing of it is
+// sent. Where no more than its size is known, that may be an estimate.
+func (b *batch) tooLarge(p *plan.Placed, id mail.Identity) bool {
+	if b.limit == 0 || id.Size <= b.limit || id.Level() < mail.LevelBody {
+		return false
+	}
+	p.Err = &mail.TooLarge{Size: id.Size, Limit: b.limit}
+	return true
 }
 
 // begin learns what is needed before the first APPEND: the bound above which
@@ -119,6 +137,9 @@ func (b *batch) begin(ctx context.Context, flags mail.FlagSet) error {
 			b.before = m
 		}
 		b.multi = s.has(goimap.CapLiteralPlus) && s.has(goimap.CapMultiAppend)
+		if b.limit, _ = s.appendLimit(); b.limit == 0 {
+			b.limit = int64(max(b.v.limit, b.before.limit))
+		}
 		b.begun = true
 		return nil
 	})

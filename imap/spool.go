@@ -59,7 +59,7 @@ func (sp *spool) open() (io.Reader, error) {
 }
 
 func (sp *spool) close() {
-	if sp.file != nil {
+	if sp != nil && sp.file != nil {
 		sp.file.Close()
 		sp.file = nil
 	}

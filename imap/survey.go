@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -33,8 +34,11 @@ func (a *Account) Survey(ctx context.Context, since map[mail.MailboxName]plan.Si
 		since = map[mail.MailboxName]plan.Since{}
 	}
 	var listed []listing
+	var limit int64
+	var each bool
 	err := a.first(ctx, func(s *session) error {
 		var err error
+		limit, each = s.appendLimit()
 		listed, err = a.list(s, since)
 		return err
 	})
@@ -52,8 +56,12 @@ func (a *Account) Survey(ctx context.Context, since map[mail.MailboxName]plan.Si
 		if l.mark.count == 0 {
 			v.empty = l.mark
 		}
+		v.limit = l.mark.limit
 		v.count, v.counted = l.mark.count, l.mark.validity != 0 && l.mark.next != 0
 		b := l.box(since[l.name])
+		if !each {
+			b.Limit = limit
+		}
 		if b.State == plan.Same {
 			v.seen = l.mark.modseq
 		}
@@ -96,7 +104,22 @@ func (l *listing) box(since plan.Since) plan.Box {
 	}
 	b.Epoch, b.Next, b.Count = epochOf(l.mark.validity), l.mark.next, int(l.mark.count)
 	b.Cursor, b.State = l.mark.cursor(), l.mark.compare(since)
+	b.Limit = int64(l.mark.limit)
 	return b
+}
+
+// appendLimit is the largest message that the server takes, in bytes, 0 if it
+// does not tell; each says that STATUS tells it of each mailbox (RFC 7889,
+// section 2).
+func (s *session) appendLimit() (limit int64, each bool) {
+	switch n, told := s.caps.AppendLimit(); {
+	case !told:
+		return 0, false
+	case n == nil:
+		return 0, true
+	default:
+		return int64(*n), false
+	}
 }
 
 // list gives all mailboxes that take part, each once, sorted by name. With
@@ -333,7 +356,8 @@ func (s *session) listOptions() *goimap.ListOptions {
 }
 
 func (s *session) statusOptions() *goimap.StatusOptions {
-	return &goimap.StatusOptions{NumMessages: true, UIDNext: true, UIDValidity: true, HighestModSeq: s.has(goimap.CapCondStore)}
+	_, each := s.appendLimit()
+	return &goimap.StatusOptions{NumMessages: true, UIDNext: true, UIDValidity: true, HighestModSeq: s.has(goimap.CapCondStore), AppendLimit: each}
 }
 
 // listing translates one line of LIST; ok is false for one that is left out.
@@ -375,6 +399,9 @@ func markOf(d *goimap.StatusData) mark {
 		return mark{}
 	}
 	m.count = *d.NumMessages
+	if d.AppendLimit != nil && *d.AppendLimit != math.MaxUint32 {
+		m.limit = *d.AppendLimit
+	}
 	return m
 }
 

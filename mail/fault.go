@@ -92,6 +92,17 @@ func ClassOf(err error) Class {
 // ErrShort is wrapped by the error of a message that ended before its size.
 var ErrShort = errors.New("message ended before its announced size")
 
+// A TooLarge is the error of a message that a side will not take while its
+// limit is what it is (RFC 7889). It is a kind of ErrDenied.
+type TooLarge struct{ Size, Limit int64 } // in bytes
+
+func (e *TooLarge) Error() string {
+	return fmt.Sprintf("a message of %d bytes is larger than the limit of %d", e.Size, e.Limit)
+}
+
+// Is tells that it is ErrDenied too.
+func (e *TooLarge) Is(target error) bool { return target == ErrDenied }
+
 // ErrDenied is wrapped by the error of a message that a side will not take,
 // now or later, because the account has no right to store it there.
 var ErrDenied = errors.New("no right to store it")

@@ -18,6 +18,9 @@ type Mailstore struct {
 	Caps string
 	// NoNext keeps UIDNEXT out of every answer, NoSelectNext out of SELECT.
 	NoNext, NoSelectNext bool
+	// Limit is what STATUS tells as APPENDLIMIT, where that is among Caps; 0:
+	// NIL. Nothing is refused for it.
+	Limit int
 
 	// Before, if not nil, is called with the number of each command (1 is the
 	// first of the first connection) before it is carried out. What it
@@ -351,6 +354,11 @@ func (m *Mailstore) status(_ *selected, a *arguments) (string, string) {
 	}
 	if m.has("CONDSTORE") {
 		items += fmt.Sprintf(" HIGHESTMODSEQ %d", b.mod)
+	}
+	if m.has("APPENDLIMIT") && m.Limit > 0 {
+		items += fmt.Sprintf(" APPENDLIMIT %d", m.Limit)
+	} else if m.has("APPENDLIMIT") {
+		items += " APPENDLIMIT NIL"
 	}
 	return fmt.Sprintf("* STATUS %s (%s)\r\n", quote(name), items), ""
 }

@@ -94,13 +94,13 @@ func (r *run) touched(ctx context.Context) ([]plan.Row, error) {
 }
 
 // reopen lets rows go that were kept for want of rights which a mailbox now
-// gives: what one side lacks is copied to it.
+// gives, or for a limit of size that it has no more: what one side lacks is copied to it.
 func (r *run) reopen(ctx context.Context) error {
 	var st plan.Settlement
 	for i := range r.records {
 		rec := &r.records[i]
 		was := r.rights[rec.ID]
-		if rec.Dormant || !moreRights(was[plan.Local], rec.Side[plan.Local].Rights) && !moreRights(was[plan.Remote], rec.Side[plan.Remote].Rights) {
+		if rec.Dormant || !r.limitMoved(rec, &st) && !moreRights(was[plan.Local], rec.Side[plan.Local].Rights) && !moreRights(was[plan.Remote], rec.Side[plan.Remote].Rights) {
 			continue
 		}
 		rows, err := r.Index.RowsIn(ctx, rec.ID)
@@ -115,7 +115,7 @@ func (r *run) reopen(ctx context.Context) error {
 			}
 		}
 	}
-	if len(st.Put) > 0 && !r.DryRun {
+	if !st.Empty() && !r.DryRun {
 		if err := r.settle(ctx, &st); err != nil {
 			return err
 		}

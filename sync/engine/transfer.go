@@ -100,10 +100,16 @@ func (t *transfer) intend(first int) []plan.Intent {
 
 // fail notes that a message was not copied, with all that is known of it now.
 func (t *transfer) fail(i int) {
+	t.learn(i)
+	t.run.gainFailed(t.gains[i])
+}
+
+// learn keeps what is known of a message beyond the chunk. Of what was copied
+// the row tells.
+func (t *transfer) learn(i int) {
 	if id := t.items[i].Ident; id.Level() > t.gains[i].Ident().Level() {
 		t.gains[i].Learn(id)
 	}
-	t.run.gainFailed(t.gains[i])
 }
 
 // placed prepares the record of what became of a chunk; it is due then.
@@ -121,7 +127,8 @@ func (r *run) placed(ctx context.Context, t *transfer, placed []plan.Placed) {
 			t.fail(pl.Tag)
 			r.pendGain(g, plan.ReasonUnknown, "sent, but it is not known yet whether it arrived")
 		case errors.Is(pl.Err, mail.ErrDenied):
-			st.Put = append(st.Put, r.denied(g))
+			t.learn(pl.Tag)
+			st.Put = append(st.Put, r.denied(g, pl.Err))
 		case pl.Err != nil:
 			t.fail(pl.Tag)
 			r.fault(g.To, r.name(g.To, g.Box), fmt.Errorf("message %s: %w", g.From.Ref, pl.Err), false)
@@ -169,12 +176,16 @@ func (r *run) pendGain(g *plan.Gain, why plan.Reason, text string) {
 }
 
 // denied is the row of a message that the other side will not take: it stays
-// where it is, told once, until the rights change.
-func (r *run) denied(g *plan.Gain) *plan.Row {
+// where it is, told once, until the rights change, or the limit.
+func (r *run) denied(g *plan.Gain, err error) *plan.Row {
 	from, row := g.To.Other(), rowOf(g)
 	row.ID, row.NoBase, row.State, row.Date = max(row.ID, 0), false, plan.Kept, g.Date
 	row.At[from], row.Epoch[from], row.Flags[from] = g.From, g.Epoch, g.Flags
 	row.At[g.To], row.Epoch[g.To] = plan.Place{}, ""
+	if large := (*mail.TooLarge)(nil); errors.As(err, &large) {
+		r.oversize(g, large)
+		return &row
+	}
 	r.noteOf(plan.Note{Side: g.To, At: plan.Place{Box: g.Box}, Why: plan.ReasonRights, Text: "the mailbox takes no messages"})
 	return &row
 }

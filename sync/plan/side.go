@@ -56,6 +56,9 @@ type Box struct {
 	// gives the one to remember.
 	Cursor Cursor
 	Rights Rights
+	// Limit is the largest message that it takes, in bytes (APPENDLIMIT, RFC
+	// 7889); 0 if the side tells none. Larger ones are refused with mail.TooLarge.
+	Limit int64
 }
 
 // BoxState is the outcome of comparing a mailbox with a cursor.

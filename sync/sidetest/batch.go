@@ -52,6 +52,10 @@ func (b *batch) Add(ctx context.Context, in plan.Incoming) error {
 	}
 	b.s.m.mu.Lock()
 	defer b.s.m.mu.Unlock()
+	if limit := b.s.m.Traits.Limit; limit > 0 && int64(len(raw)) > limit {
+		b.note(plan.Placed{Tag: in.Tag, Err: &mail.TooLarge{Size: int64(len(raw)), Limit: limit}}, nil)
+		return nil
+	}
 	if refuse := b.s.m.Traits.Refuse; refuse != nil {
 		if err := refuse(in.Item, raw); err != nil {
 			b.note(plan.Placed{Tag: in.Tag, Err: mail.NewFault(mail.GradeMessage, mail.ClassServer, err, "")}, nil)

@@ -80,6 +80,8 @@ type Traits struct {
 	SizeError int64
 	// Rewrite changes the bytes of what is put, as some servers do.
 	Rewrite func([]byte) []byte
+	// Limit is the size, in bytes, up to which messages are taken; 0: any.
+	Limit int64
 	// Refuse refuses a message that is put.
 	Refuse func(mail.Item, []byte) error
 	// RefuseName refuses the name of a mailbox that is created.

@@ -102,7 +102,7 @@ func (s *session) Survey(ctx context.Context, since map[mail.MailboxName]plan.Si
 
 // show is b as a survey shows it.
 func (m *Memory) show(b *box, since plan.Since) plan.Box {
-	out := plan.Box{Name: b.name, Epoch: b.epoch, Role: b.role, Container: b.container, Count: -1, Rights: b.rights}
+	out := plan.Box{Name: b.name, Epoch: b.epoch, Role: b.role, Container: b.container, Count: -1, Rights: b.rights, Limit: m.Traits.Limit}
 	if m.Traits.BoxIDs {
 		out.ID = fmt.Sprintf("F%d", b.id)
 	}
