@@ -170,7 +170,9 @@ func (b *backing) remember(r *backedUp) {
 	if r.Complete {
 		l.LastOK = l.Ended
 	}
-	if r.Complete && r.exit == exitOK {
+	if r.Complete && r.exit == exitOK && r.Still {
+		// The server tells of every change: had there been one between the sync and
+		// this, it could not be as it was before both.
 		l.Sync = b.sync
 	}
 }

@@ -55,6 +55,8 @@ type Result struct {
 	Complete    bool
 	Why         string
 	Quarantined []archive.Quarantined
+	// Still: nothing has changed, and one look at the server was enough to know.
+	Still bool
 }
 
 // Exit is the exit code of the backup, as engine.Report.Exit tells it: 1 too
@@ -91,7 +93,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	g, finishErr := o.Archive.Finish(ctx, archive.Outcome{
 		Complete: b.result.Complete, Why: b.result.Why, Quarantined: b.result.Quarantined,
 	})
-	b.result.Generation = g
+	b.result.Generation, b.result.Still = g, g == nil && b.source.still && !b.result.Report.Changed()
 	if finishErr != nil {
 		b.result.Complete, b.result.Why = false, finishErr.Error()
 		b.result.Report.Faults = append(b.result.Report.Faults, finishErr)

@@ -140,6 +140,27 @@ func TestBackup(t *testing.T) {
 	}
 }
 
+// Whether one look is enough depends on what the server tells.
+func TestStill(t *testing.T) {
+	for name, want := range map[string]bool{"full": true, "bare": false} {
+		w := newWorld(t)
+		if name == "bare" {
+			w.server.Traits = sidetest.BareServer()
+		}
+		refs := w.fill("INBOX", 0, 3)
+		if res := w.run(); res.Still {
+			t.Errorf("%s: the first run was still", name)
+		}
+		if res := w.run(); res.Still != want {
+			t.Errorf("%s: still %v", name, res.Still)
+		}
+		w.server.SetFlags("INBOX", refs[0], mail.NewFlagSet(mail.Seen))
+		if res := w.run(); res.Still {
+			t.Errorf("%s: a run with a change was still", name)
+		}
+	}
+}
+
 // However many go at once, nothing holds that back: nothing is deleted.
 func TestNoGuard(t *testing.T) {
 	w := newWorld(t)

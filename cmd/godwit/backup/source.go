@@ -21,6 +21,8 @@ type source struct {
 
 	names map[mail.BoxID]mail.MailboxName
 	saw   map[mail.MailboxName]sight
+	// still: the survey alone showed every mailbox that is known to be as it was.
+	still bool
 }
 
 // A sight is what was last seen of a mailbox.
@@ -46,11 +48,16 @@ func (s *source) Survey(ctx context.Context, since map[mail.MailboxName]plan.Sin
 		return nil, err
 	}
 	clear(s.saw)
+	same := 0
 	for _, b := range boxes {
 		if !b.Container {
 			s.saw[b.Name] = sight{epoch: b.Epoch, count: b.Count, whole: true}
 		}
+		if _, known := since[b.Name]; known && b.State == plan.Same {
+			same++
+		}
 	}
+	s.still = same == len(since) && same > 0
 	return boxes, nil
 }
 
