@@ -66,6 +66,8 @@ var invariants = [...]invariant{
 		UNION ALL SELECT 'declined', box FROM decline) WHERE box <> 0 AND box NOT IN (SELECT id FROM mailbox)`},
 	{"a held deletion is of a message that exists",
 		`SELECT 'message ' || row FROM held WHERE row NOT IN (SELECT id FROM message)`},
+	{"flags that changed are those of a message that exists",
+		"SELECT 'message ' || id FROM changed WHERE id NOT IN (SELECT id FROM message)"},
 	{"numbers are given once",
 		`SELECT name || ' ' || next FROM sequence WHERE next <= CASE name
 		WHEN 'message' THEN (SELECT coalesce(max(id), 0) FROM message) WHEN 'mailbox' THEN (SELECT coalesce(max(id), 0) FROM mailbox)

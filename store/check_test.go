@@ -34,6 +34,7 @@ func TestCheckConsistencyFinds(t *testing.T) {
 			"has no cursor"},
 		"pending nowhere":      {`INSERT INTO pending VALUES (1, 7, '9', 1, 0, '', '', 0, 0, 0, '', 0, NULL, NULL, NULL, NULL)`, "mailboxes that exist"},
 		"held nothing":         {"INSERT INTO held VALUES (9, 1, 0, 0)", "a held deletion is of a message"},
+		"flags of nothing":     {"INSERT INTO changed VALUES (9, '', '', '')", "a message that exists"},
 		"a number given twice": {"UPDATE sequence SET next = 1 WHERE name = 'message'", "given once"},
 		"no numbers":           {"DELETE FROM sequence WHERE name = 'run'", "four sequences"},
 	} {

@@ -3,6 +3,7 @@ package store
 import (
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,7 +23,13 @@ var messageColumns = [...]string{
 }
 
 // selectMessages is completed by a WHERE clause.
-var selectMessages = "SELECT " + strings.Join(messageColumns[:], ", ") + " FROM message "
+var selectMessages = func() string {
+	columns := slices.Clone(messageColumns[:])
+	for i, c := range columns {
+		columns[i] = latest(c)
+	}
+	return "SELECT " + strings.Join(columns, ", ") + " FROM " + withChanged + " "
+}()
 
 // addMessages puts rows that are new.
 var addMessages = sqlite.Insert{Into: "message (" + strings.Join(messageColumns[:], ", ") + ")"}

@@ -22,6 +22,7 @@ func TestLikeTheIndexInMemory(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		s := must[*Store](t)(Open(context.Background(), t.TempDir()))
 		defer finish(t, s)
+		s.manyChanged = 2
 		w := &walk{t: t, rt: rt, store: s, memory: sidetest.NewMemoryIndex()}
 		for range rapid.IntRange(1, 12).Draw(rt, "steps") {
 			w.step()

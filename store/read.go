@@ -27,10 +27,13 @@ func (s *Store) Meta(ctx context.Context) (map[string]string, error) {
 // query has an index all of its own; IN sorts what it finds, so that the
 // rows are read in the order in which they lie in the file.
 var knownQueries = [2]string{
-	plan.Local: `SELECT id, local_ref, local_flags, stat FROM message
-		WHERE id IN (SELECT id FROM message WHERE local_box = ?)`,
-	plan.Remote: `SELECT id, remote_ref, remote_flags, stat FROM message
-		WHERE id IN (SELECT id FROM message WHERE remote_box = ?)`,
+	plan.Local:  selectKnown("local") + " WHERE id IN (SELECT id FROM message WHERE local_box = ?)",
+	plan.Remote: selectKnown("remote") + " WHERE id IN (SELECT id FROM message WHERE remote_box = ?)",
+}
+
+// selectKnown begins a query of what is known of messages on a side.
+func selectKnown(side string) string {
+	return "SELECT id, " + side + "_ref, " + latest(side+"_flags") + ", " + latest("stat") + " FROM " + withChanged
 }
 
 // Known yields what is bound at side in box, in no particular order. An error
@@ -71,7 +74,7 @@ func knownAtQuery(side string) string {
 			UNION ALL
 			SELECT (SELECT min(@_epoch) FROM message WHERE @_box = ?1 AND @_epoch > epochs.epoch) FROM epochs WHERE epochs.epoch IS NOT NULL
 		)
-		SELECT id, @_ref, @_flags, stat FROM message
+		` + selectKnown(side) + `
 		WHERE @_box = ?1 AND @_epoch IN (SELECT epoch FROM epochs) AND @_ref IN (?` + strings.Repeat(", ?", knownAt-1) + ")"
 	return strings.ReplaceAll(query, "@", side)
 }

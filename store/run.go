@@ -42,6 +42,9 @@ func (w *settling) run() error {
 	if err := insertRun(w.tx, &r); err != nil || r.Ended.IsZero() {
 		return err
 	}
+	if err := fold(w.tx, w.many); err != nil {
+		return err
+	}
 	return prune(w.tx, r.Ended)
 }
 

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 
@@ -29,9 +28,12 @@ func (s *Store) Settle(ctx context.Context, st *plan.Settlement) error {
 	if st.Empty() {
 		return nil
 	}
+	if err := s.flagsExist(ctx, st); err != nil {
+		return fault(err)
+	}
 	var w settling
 	err := s.db.Update(ctx, func(tx *sqlite.Tx) error {
-		w = settling{tx: tx, st: st}
+		w = settling{tx: tx, st: st, many: s.manyChanged}
 		for _, step := range []func() error{
 			w.drop, w.putRows, w.putFlags, w.putBoxes, w.forget, w.done, w.begin, w.pending, w.declines,
 			func() error { return putLosses(tx, st.Losses) },
@@ -62,6 +64,7 @@ func (s *Store) Settle(ctx context.Context, st *plan.Settlement) error {
 type settling struct {
 	tx        *sqlite.Tx
 	st        *plan.Settlement
+	many      int          // see fold
 	rowIDs    []int64      // of st.Put
 	fresh     []bool       // the first place in st.Put of a row that is new
 	boxIDs    []mail.BoxID // of st.Boxes
@@ -183,13 +186,7 @@ func (w *settling) numberRows() error {
 // mustExist refuses numbers without a row: the statements that replace would
 // bring back to life what was dropped.
 func mustExist(tx *sqlite.Tx, table, ids string) error {
-	return tx.Each("SELECT value FROM json_each(?) WHERE value NOT IN (SELECT id FROM "+table+") LIMIT 1", []any{ids}, func(rows *sql.Rows) error {
-		var id int64
-		if err := rows.Scan(&id); err != nil {
-			return err
-		}
-		return fmt.Errorf("%w: %s %d does not exist", sqlite.ErrConstraint, table, id)
-	})
+	return tx.Each(missing(table)+" LIMIT 1", []any{ids}, refuse(table))
 }
 
 func (w *settling) forget() error {

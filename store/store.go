@@ -27,7 +27,8 @@ var ErrDamaged = sqlite.ErrDamaged
 // A Store is the index of one account. Its methods may be called from several
 // goroutines, and from within the yields of its own methods.
 type Store struct {
-	db *sqlite.DB
+	db          *sqlite.DB
+	manyChanged int // manyChanged, less in tests
 }
 
 // Open opens the index in stateDir (state_dir/NAME), and makes both if they
@@ -44,7 +45,7 @@ func Open(ctx context.Context, stateDir string) (*Store, error) {
 	if err != nil {
 		return nil, fault(err)
 	}
-	return &Store{db: db}, nil
+	return &Store{db: db, manyChanged: manyChanged}, nil
 }
 
 // OpenReadOnly opens the index in stateDir for reading, also while a run is
@@ -60,7 +61,7 @@ func OpenReadOnly(ctx context.Context, stateDir string) (*Store, error) {
 	if err != nil {
 		return nil, fault(err)
 	}
-	return &Store{db: db}, nil
+	return &Store{db: db, manyChanged: manyChanged}, nil
 }
 
 // Close ends the use of the index. All that was settled is durable already.

@@ -267,7 +267,11 @@ func (r *run) flagged(ctx context.Context, list []plan.FlagOp, out []plan.Outcom
 		if t == plan.Local && o.Stat != "" {
 			row.Stat = o.Stat
 		}
-		st.Flags = append(st.Flags, row)
+		if row.ID > 0 {
+			st.Flags = append(st.Flags, row)
+		} else {
+			st.Put = append(st.Put, row)
+		}
 		if o.Result == plan.Done {
 			r.report.Flagged[t]++
 			r.did(Event{Verb: VerbFlagged, Side: t, Mailbox: r.name(t, op.At.Box), Row: row.ID, Ref: op.At.Ref,
