@@ -24,11 +24,17 @@ const genuineMark = "\ufe00"
 // has it, fit to be joined with "/". A side must refuse a name for which
 // UnescapeLevel does not give back the original.
 func EscapeLevel(raw string) string {
+	if !strings.Contains(raw, "/") && !strings.Contains(raw, SlashInLevel) {
+		return raw // as good as always
+	}
 	return strings.NewReplacer(SlashInLevel, SlashInLevel+genuineMark, "/", SlashInLevel).Replace(raw)
 }
 
 // UnescapeLevel undoes EscapeLevel.
 func UnescapeLevel(level string) string {
+	if !strings.Contains(level, SlashInLevel) {
+		return level
+	}
 	return strings.NewReplacer(SlashInLevel+genuineMark, SlashInLevel, SlashInLevel, "/").Replace(level)
 }
 

@@ -1,7 +1,8 @@
 package maildir
 
 import (
-	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/godwit-mail/godwit/mail"
@@ -92,41 +93,89 @@ func (k marks) quiet(now time.Time) bool {
 }
 
 // cursor writes down a listing of count messages. One that was not quiet
-// says so, and is never taken for Same.
+// says so, and is never taken for Same. Every run writes and reads one for each mailbox.
 func (k marks) cursor(count int, quiet bool) plan.Cursor {
-	trust := "fresh"
+	trust := fresh
 	if quiet {
-		trust = "quiet"
+		trust = trusted
 	}
-	return plan.Cursor(fmt.Sprintf("m1 %s %d %d-%d-%d %d-%d-%d %d-%d-%d", trust, count,
-		k.cur.ino, k.cur.mtime, k.cur.ctime, k.new.ino, k.new.mtime, k.new.ctime,
-		k.keywords.ino, k.keywords.mtime, k.keywords.ctime))
+	var text [256]byte // more than the numbers can have
+	b := append(append(text[:0], cursorHead...), trust...)
+	b = strconv.AppendInt(append(b, ' '), int64(count), 10)
+	for _, m := range []mark{k.cur, k.new, k.keywords} {
+		b = strconv.AppendUint(append(b, ' '), m.ino, 10)
+		b = strconv.AppendInt(append(b, '-'), m.mtime, 10)
+		b = strconv.AppendInt(append(b, '-'), m.ctime, 10)
+	}
+	return plan.Cursor(b)
+}
+
+// The beginnings of cursors.
+const (
+	cursorHead = "m1 "
+	trusted    = "quiet"
+	fresh      = "fresh"
+)
+
+// parseCursor reads what cursor wrote.
+func parseCursor(c plan.Cursor) (k marks, count int, quiet, ok bool) {
+	rest, ok := strings.CutPrefix(string(c), cursorHead)
+	trust, rest, _ := strings.Cut(rest, " ")
+	if !ok || trust != trusted && trust != fresh {
+		return marks{}, 0, false, false
+	}
+	n := numbers{rest: rest}
+	count = int(n.signed(""))
+	for _, m := range []*mark{&k.cur, &k.new, &k.keywords} {
+		m.ino, m.mtime, m.ctime = n.unsigned(" "), n.signed("-"), n.signed("-")
+	}
+	return k, count, trust == trusted, !n.wrong && n.rest == ""
+}
+
+// numbers are read one after the other.
+type numbers struct {
+	rest  string
+	wrong bool // something else was there
+}
+
+// next takes the digits that come after a text, with their sign.
+func (n *numbers) next(after string) (digits string) {
+	rest, ok := strings.CutPrefix(n.rest, after)
+	end := 0
+	for end < len(rest) && (rest[end] >= '0' && rest[end] <= '9' || end == 0 && rest[end] == '-') {
+		end++
+	}
+	n.rest, n.wrong = rest[end:], n.wrong || !ok
+	return rest[:end]
+}
+
+func (n *numbers) signed(after string) int64 {
+	i, err := strconv.ParseInt(n.next(after), 10, 64)
+	n.wrong = n.wrong || err != nil
+	return i
+}
+
+func (n *numbers) unsigned(after string) uint64 {
+	i, err := strconv.ParseUint(n.next(after), 10, 64)
+	n.wrong = n.wrong || err != nil
+	return i
 }
 
 // lastChange is when the mailbox changed last before the listing that a cursor
 // tells of: its messages were all there after that.
 func lastChange(c plan.Cursor) (time.Time, bool) {
-	var k marks
-	var trust string
-	var count int
-	if _, err := fmt.Sscanf(string(c), "m1 %s %d %d-%d-%d %d-%d-%d", &trust, &count,
-		&k.cur.ino, &k.cur.mtime, &k.cur.ctime, &k.new.ino, &k.new.mtime, &k.new.ctime); err != nil {
-		return time.Time{}, false
-	}
-	return time.Unix(0, max(k.cur.ctime, k.new.ctime)), true
+	k, _, _, ok := parseCursor(c)
+	return time.Unix(0, max(k.cur.ctime, k.new.ctime)), ok
 }
 
 // since compares a mailbox with a cursor. count is the number of messages, if
 // the cursor still holds, else -1.
 func (k marks) since(c plan.Cursor) (state plan.BoxState, count int) {
-	if c == "" {
+	was, count, quiet, ok := parseCursor(c)
+	switch {
+	case !ok:
 		return plan.Unknown, -1
-	}
-	var trust string
-	if _, err := fmt.Sscanf(string(c), "m1 %s %d ", &trust, &count); err != nil {
-		return plan.Unknown, -1
-	}
-	if trust == "quiet" && k.local && c == k.cursor(count, true) {
+	case quiet && k.local && was.cur == k.cur && was.new == k.new && was.keywords == k.keywords:
 		return plan.Same, count
 	}
 	return plan.Changed, -1

@@ -209,3 +209,25 @@ func TestLargeDirectory(t *testing.T) {
 		t.Errorf("%d names, %d entries", len(names), len(list))
 	}
 }
+
+// TestCursorIsReadAsItWasWritten, whatever times and inodes a file system gives.
+func TestCursorIsReadAsItWasWritten(t *testing.T) {
+	odd := marks{cur: mark{ino: 1<<64 - 1, mtime: -5, ctime: 1<<63 - 1}, new: mark{ino: 7, mtime: 0, ctime: -1 << 63}, local: true}
+	for _, quiet := range []bool{true, false} {
+		c := odd.cursor(100_000, quiet)
+		got, count, trusted, ok := parseCursor(c)
+		got.local = true
+		if !ok || got != odd || count != 100_000 || trusted != quiet {
+			t.Errorf("%s is read as %+v, %d, %t, %t", c, got, count, trusted, ok)
+		}
+		for i := range len(c) {
+			if state, _ := odd.since(c[:i]); state == plan.Same {
+				t.Errorf("%s counts as the same", c[:i])
+			}
+		}
+		if state, _ := odd.since(c); (state == plan.Same) != quiet {
+			t.Errorf("%s: %v", c, state)
+		}
+	}
+	wantEqual(t, "the form", (marks{cur: mark{1, 2, 3}, new: mark{4, 5, 6}, keywords: mark{7, 8, 9}}).cursor(10, true), plan.Cursor("m1 quiet 10 1-2-3 4-5-6 7-8-9"))
+}
