@@ -82,6 +82,7 @@ func (r *run) settle(ctx context.Context, s *plan.Settlement) error {
 		s = &all
 	}
 	r.wrote = true
+	r.rebound = r.rebound || len(s.Put)+len(s.Drop)+len(s.Forget) > 0
 	for i := range s.Events {
 		s.Events[i].At = r.Clock()
 	}

@@ -49,6 +49,7 @@ type run struct {
 	runs    int64
 	stamp   bool // the root has been stamped in this run
 	wrote   bool // the index was written to
+	rebound bool // and with it, where messages are bound
 
 	stored  map[mail.BoxID]plan.BoxRecord // as the index has them
 	known   map[mail.BoxID]string         // MAILBOXIDs at the last run

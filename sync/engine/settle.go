@@ -225,10 +225,13 @@ func (r *run) sum() {
 	}
 }
 
-// recount counts the messages again after a run that wrote to the index.
+// recount counts the messages again after a run that bound some, or let some go.
 func (r *run) recount(ctx context.Context) {
+	if !r.rebound {
+		return
+	}
 	boxes, err := r.Index.Boxes(ctx)
-	if err != nil || !r.wrote {
+	if err != nil {
 		return // the count of the beginning stands
 	}
 	r.report.Messages = 0
