@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql/driver"
+	"fmt"
 	"strconv"
 	"strings"
 )
@@ -27,6 +28,9 @@ const insertRows = 50
 //
 // If a statement fails, what those before it wrote remains in the transaction.
 func (t *Tx) Insert(in Insert, n int, row func(args []any, i int) []any) error {
+	if t.conn == nil {
+		return fmt.Errorf("%s: nothing is written in a View", t.db.path)
+	}
 	w := inserting{Insert: in, tx: t}
 	for i := range n {
 		w.args = row(w.args, i)

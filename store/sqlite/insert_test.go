@@ -65,6 +65,12 @@ func TestInsertOverWhatIsThere(t *testing.T) {
 		}
 		return nil
 	})
+	view := func(tx *Tx) error {
+		return tx.Insert(put, 1, func(args []any, i int) []any { return append(args, int64(1), int64(4)) })
+	}
+	if db.View(ctx, view) == nil {
+		t.Error("a View wrote")
+	}
 	if got := answer(t, db, "SELECT count(*) || ' ' || sum(n = 2) || ' ' || sum(n = 3) FROM thing"); err != nil || got != "170 120 50" {
 		t.Errorf("%v, %s", err, got)
 	}
