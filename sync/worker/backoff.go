@@ -2,6 +2,7 @@ package worker
 
 import (
 	"errors"
+	"net"
 	"time"
 
 	"github.com/godwit-mail/godwit/mail"
@@ -33,6 +34,18 @@ func paceOf(c mail.Class) pace {
 	return pace{15 * time.Second, 15 * time.Minute}
 }
 
+// unreachedMost is the longest pause where no connection came about at all: to
+// try costs nobody much, and a network far away comes back without a sign here.
+const unreachedMost = time.Minute
+
+// unreached tells whether an error is that of a connection that did not come
+// about.
+func unreached(err error) bool {
+	var op *net.OpError
+	var dns *net.DNSError
+	return errors.As(err, &op) && op.Op == "dial" || errors.As(err, &dns)
+}
+
 // A Waiter is an error that knows how long it asks to be left alone: a server
 // that throttles.
 type Waiter interface{ Wait() time.Duration }
@@ -61,6 +74,9 @@ func (b *Backoff) Next(err error) time.Duration {
 	}
 	b.failures[class]++
 	p := paceOf(class)
+	if class == mail.ClassNetwork && unreached(err) {
+		p.most = unreachedMost
+	}
 	wait := p.first
 	for i := 1; i < b.failures[class] && wait < p.most; i++ {
 		wait *= 2

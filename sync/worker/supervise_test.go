@@ -3,6 +3,8 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -357,4 +359,30 @@ func TestNetworkChangedWhileConnecting(t *testing.T) {
 			t.Errorf("status %+v", st)
 		}
 	})
+}
+
+// Where no connection comes about, it is tried once a minute at the least, and
+// one that is lost again and again every five.
+func TestPausesOfTheNetwork(t *testing.T) {
+	fault := func(err error) error {
+		return mail.NewFault(mail.GradeAccount, mail.ClassNetwork, fmt.Errorf("cannot connect: %w", err), "")
+	}
+	for name, row := range map[string]struct {
+		err  error
+		last time.Duration
+	}{
+		"refused": {&net.OpError{Op: "dial", Err: errors.New("connection refused")}, time.Minute},
+		"no name": {&net.DNSError{Err: "no such host", IsNotFound: true}, time.Minute},
+		"lost":    {&net.OpError{Op: "read", Err: errors.New("connection reset")}, 5 * time.Minute},
+		"silent":  {errors.New("did not answer"), 5 * time.Minute},
+	} {
+		b := Backoff{Jitter: func() float64 { return 0.5 }}
+		var pauses []time.Duration
+		for range 12 {
+			pauses = append(pauses, b.Next(fault(row.err)))
+		}
+		if pauses[0] != 2*time.Second || pauses[1] != 4*time.Second || pauses[11] != row.last {
+			t.Errorf("%s: %v", name, pauses)
+		}
+	}
 }
