@@ -15,6 +15,7 @@ import (
 	"github.com/godwit-mail/godwit/cmd/godwit/when"
 	"github.com/godwit-mail/godwit/config"
 	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/sync/plan"
 )
 
 // A restoring is one restore on its way.
@@ -27,9 +28,10 @@ type restoring struct {
 
 	archive  *archive.Archive
 	views    map[int64]*archive.View
-	newest   int64                  // the generation whose mail is restored, 0 for several
-	subjects map[mail.Digest]string // of single messages, by what names them
-	silent   bool                   // tell of no single message
+	newest   int64                           // the generation whose mail is restored, 0 for several
+	subjects map[mail.Digest]string          // of single messages, by what names them
+	silent   bool                            // tell of no single message
+	placed   map[mail.MailboxName][]plan.Row // on a server that is synchronised: what is there now of what was to be
 }
 
 // fromArchive restores mail of the archive.
@@ -191,7 +193,7 @@ func (x *restoring) mailboxes(ctx context.Context, g archive.Generation) (*resto
 // a note.
 func (x *restoring) asIs() bool { return x.exact || x.to.kind == toEML || x.to.kind == toMbox }
 
-func (x *restoring) part(n int64, name mail.MailboxName, wanted func(mail.Digest) bool) restore.Part {
+func (x *restoring) part(n int64, name mail.MailboxName, wanted func(mail.Identity) bool) restore.Part {
 	return restore.Part{From: x.view(n), Label: strconv.FormatInt(n, 10), Mailbox: name, To: x.target(name), Wanted: wanted}
 }
 
@@ -268,7 +270,7 @@ func (x *restoring) single(ctx context.Context, list []archive.Found) (*restore.
 	var parts []restore.Part
 	for n, p := range picks {
 		for name, set := range p {
-			parts = append(parts, x.part(n, name, func(d mail.Digest) bool { return set[d] }))
+			parts = append(parts, x.part(n, name, func(id mail.Identity) bool { return set[id.Wire] }))
 		}
 	}
 	if len(parts) == 0 {

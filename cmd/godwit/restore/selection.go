@@ -19,9 +19,9 @@ type Part struct {
 	Label   string
 	Mailbox mail.MailboxName // in From
 	To      mail.MailboxName
-	// Wanted tells by the digest of its exact bytes whether a message is meant;
+	// Wanted tells by its identity, up to the body, whether a message is meant;
 	// nil for all.
-	Wanted func(wire mail.Digest) bool
+	Wanted func(mail.Identity) bool
 }
 
 // epoch is that of every mailbox of a Selection: its Refs never change their
@@ -112,9 +112,10 @@ func (s *Selection) Chosen(name mail.MailboxName) (messages int, bytes int64) {
 	return s.chosen[name], s.bytes[name]
 }
 
-// Renamed is the selection with other names for the mailboxes that it goes to;
-// what gets none is left out.
-func (s *Selection) Renamed(to func(mail.MailboxName) (mail.MailboxName, bool)) *Selection {
+// Renamed is the selection with other names for the mailboxes that it goes to,
+// without those that get none, and without the messages that are not wanted in
+// one; where the filter is nil, all are.
+func (s *Selection) Renamed(to func(mail.MailboxName) (mail.MailboxName, bool), wanted map[mail.MailboxName]func(mail.Identity) bool) *Selection {
 	var parts []Part
 	for _, name := range s.order {
 		new, ok := to(name)
@@ -124,6 +125,9 @@ func (s *Selection) Renamed(to func(mail.MailboxName) (mail.MailboxName, bool)) 
 		for _, p := range s.boxes[name] {
 			part := p.Part
 			part.To = new
+			if also, before := wanted[name], part.Wanted; also != nil {
+				part.Wanted = func(id mail.Identity) bool { return also(id) && (before == nil || before(id)) }
+			}
 			parts = append(parts, part)
 		}
 	}

@@ -102,9 +102,9 @@ func TestSelection(t *testing.T) {
 	}
 
 	// Some of it, from two states of one mailbox.
-	some := func(numbers ...int) func(mail.Digest) bool {
-		return func(d mail.Digest) bool {
-			return slices.ContainsFunc(numbers, func(n int) bool { return wire(t, n) == d })
+	some := func(numbers ...int) func(mail.Identity) bool {
+		return func(id mail.Identity) bool {
+			return slices.ContainsFunc(numbers, func(n int) bool { return wire(t, n) == id.Wire })
 		}
 	}
 	picked := Select([]Part{
@@ -114,8 +114,11 @@ func TestSelection(t *testing.T) {
 	}, false)
 	same(t, read(t, picked), map[mail.MailboxName][]string{"INBOX": {`letter 2 \Seen`, "letter 8"}, "Work": nil})
 
-	renamed := picked.Renamed(func(name mail.MailboxName) (mail.MailboxName, bool) { return "x/" + name, name == "INBOX" })
+	renamed := picked.Renamed(func(name mail.MailboxName) (mail.MailboxName, bool) { return "x/" + name, name == "INBOX" }, nil)
 	same(t, read(t, renamed), map[mail.MailboxName][]string{"x/INBOX": {`letter 2 \Seen`, "letter 8"}})
+	fewer := picked.Renamed(func(name mail.MailboxName) (mail.MailboxName, bool) { return name, true },
+		map[mail.MailboxName]func(mail.Identity) bool{"INBOX": some(8, 1)})
+	same(t, read(t, fewer), map[mail.MailboxName][]string{"INBOX": {"letter 8"}, "Work": nil})
 }
 
 func TestSelectionCannotBeChanged(t *testing.T) {

@@ -116,7 +116,7 @@ func (s *Selection) scanPiece(ctx context.Context, p *piece, identify bool, yiel
 			at[m.Ref] = len(list)
 			list = append(list, m)
 			return nil
-		case p.Wanted == nil || p.Wanted(m.Item.Ident.Wire):
+		case p.Wanted == nil || p.Wanted(m.Item.Ident):
 			return yield(m)
 		}
 		return nil
@@ -137,7 +137,7 @@ func (s *Selection) scanPiece(ctx context.Context, p *piece, identify bool, yiel
 		return nil
 	})
 	for i := 0; err == nil && i < len(list); i++ {
-		if id := &list[i].Item.Ident; id.Level() == mail.LevelBody && (p.Wanted == nil || p.Wanted(id.Wire)) {
+		if id := &list[i].Item.Ident; id.Level() == mail.LevelBody && (p.Wanted == nil || p.Wanted(*id)) {
 			err = yield(list[i])
 		}
 	}
