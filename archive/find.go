@@ -149,7 +149,8 @@ func (a *Archive) Message(ctx context.Context, prefix string) (Found, error) {
 // places are where a message lay in any generation, the oldest first.
 func (a *Archive) places(ctx context.Context, message int64) (list []Placement, err error) {
 	query := `SELECT (SELECT n.name FROM mailbox_name n WHERE n.mailbox = p.mailbox AND n.gen_from < coalesce(p.gen_to, 1 << 62) ORDER BY n.gen_from DESC LIMIT 1),
-		p.gen_from, coalesce(p.gen_to, 1) - 1, p.flags, p.date, p.date_nsec, p.date_zone, p.uidvalidity, p.uid
+		p.gen_from, coalesce(p.gen_to, 1) - 1, CASE WHEN p.flags_from = p.gen_to -- in no generation
+			THEN (SELECT f.flags FROM past_flags f WHERE f.placement = p.id AND f.gen_to = p.gen_to) ELSE p.flags END, p.date, p.date_nsec, p.date_zone, p.uidvalidity, p.uid
 		FROM placement p WHERE p.message = ? AND p.gen_from <> coalesce(p.gen_to, 0) ORDER BY p.id`
 	err = a.each(ctx, query, []any{message}, func(rows *sql.Rows) error {
 		var p Placement

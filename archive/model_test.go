@@ -55,8 +55,10 @@ type life struct {
 	now   state
 	count int
 	dirty bool // this recording changed something
-	then  map[int64]state
-	gens  map[int64]Generation
+	// quarantine is what cannot be archived, as the last finished run told.
+	quarantine []Quarantined
+	then       map[int64]state
+	gens       map[int64]Generation
 }
 
 // TestEveryGenerationStaysAsItWas leads random lives: creations, renames,
@@ -75,8 +77,52 @@ func TestEveryGenerationStaysAsItWas(t *testing.T) {
 			}
 			l.reopen()
 			l.check()
+			l.rebuild()
+			l.check()
+			l.generation() // it goes on
+			l.check()
 		})
 	}
+}
+
+// rebuild makes the catalogue again, and sees that it says the same.
+func (l *life) rebuild() {
+	begin(l.t, l.a) // ends what was interrupted: that has a manifest, too
+	before, all := l.told(), l.now
+	l.must(l.a.Close())
+	out, err := Rebuild(l.t.Context(), l.opt)
+	l.must(err)
+	if len(out.Problems) > 0 || out.Generations != len(l.then) || out.Aside == "" {
+		l.t.Errorf("rebuilt: %+v", out)
+	}
+	l.a = open(l.t, l.opt)
+	l.must(l.a.catalogue.Load().Integrity(l.t.Context()))
+	if after := l.told(); after != before {
+		was := strings.SplitAfter(before, "\n")
+		for i, line := range strings.SplitAfter(after, "\n") {
+			if i >= len(was) || line != was[i] {
+				l.t.Fatalf("rebuilt, the archive tells\n%swant\n%s", line, was[min(i, len(was)-1)])
+			}
+		}
+	}
+	l.now = all
+}
+
+// told is what an archive tells of its generations and messages.
+func (l *life) told() string {
+	var lines []string
+	list, err := l.a.Generations(l.t.Context())
+	l.must(err)
+	for _, g := range list {
+		lines = append(lines, fmt.Sprintf("%+v\n", g))
+	}
+	l.must(l.a.Find(l.t.Context(), "example.org", func(f Found) error {
+		lines = append(lines, fmt.Sprintf("%+v\n", f))
+		return nil
+	}))
+	quarantined, err := l.a.Quarantined(l.t.Context())
+	l.must(err)
+	return strings.Join(append(lines, fmt.Sprintf("%+v\n", quarantined)), "")
 }
 
 func (l *life) reopen() {
@@ -124,6 +170,17 @@ func (l *life) generation() {
 
 func (l *life) finish(n int64, o Outcome) {
 	last, told := l.gens[n-1]
+	if l.rand.IntN(4) == 0 {
+		l.quarantine = nil
+		for i := range l.rand.IntN(3) {
+			l.quarantine = append(l.quarantine, Quarantined{Mailbox: "INBOX", UIDValidity: "1", UID: fmt.Sprint(i + l.rand.IntN(2)*2), Why: "it cannot be read"})
+		}
+	}
+	o.Quarantined = l.quarantine
+	was, err := l.a.Quarantined(l.t.Context())
+	l.must(err)
+	slices.SortFunc(l.quarantine, func(a, b Quarantined) int { return strings.Compare(a.UID, b.UID) })
+	l.dirty = l.dirty || !slices.Equal(was, l.quarantine)
 	expected := l.dirty || o.Complete && told && !last.Complete
 	g, err := l.rec.Finish(l.t.Context(), o)
 	l.must(err)

@@ -115,7 +115,7 @@ func (s *spool) compress(ctx context.Context, to *os.File) error {
 func (f *files) compressor() (enc *zstd.Encoder, err error) {
 	if f.encoder == nil {
 		f.encoder, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(inMemory),
-			zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(true), zstd.WithZeroFrames(true))
+			zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(true), zstd.WithZeroFrames(true), zstd.WithSingleSegment(true))
 	}
 	return f.encoder, err
 }

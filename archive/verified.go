@@ -42,8 +42,8 @@ func (f *files) open(digest mail.Digest, size int64) (*verified, error) {
 	return &verified{file: file, dec: dec, sum: sha256.New(), digest: digest, left: size}, nil
 }
 
-// Read gives the last bytes together with the verdict, so that nobody who
-// reads as many bytes as there should be misses it.
+// Read gives the last bytes only when all of them are proved: who reads as many
+// bytes as there should be needs no more proof.
 func (v *verified) Read(p []byte) (int, error) {
 	if v.err != nil || len(p) == 0 {
 		return 0, v.err
@@ -57,7 +57,9 @@ func (v *verified) Read(p []byte) (int, error) {
 			v.left--
 		}
 	}
-	v.err = v.verdict(err)
+	if v.err = v.verdict(err); v.err != nil && v.err != io.EOF {
+		n = 0
+	}
 	return n, v.err
 }
 
