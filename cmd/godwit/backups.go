@@ -62,7 +62,7 @@ func (b *backing) backUp(ctx context.Context) *backedUp {
 		return b.failed(ctx, r, err)
 	}
 	defer index.Close()
-	kept, err := archive.Open(ctx, archive.Options{Dir: b.acc.Archive, Clock: b.now, NoSync: !b.acc.FSync})
+	kept, err := archive.Open(ctx, archive.Options{Dir: b.acc.Archive, Clock: b.now})
 	if err != nil {
 		return b.failed(ctx, r, err)
 	}

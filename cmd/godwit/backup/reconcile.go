@@ -31,7 +31,7 @@ func (b *run) reconcile(ctx context.Context, report *engine.Report) error {
 		return err
 	}
 	if anew || b.result.Why != "" {
-		if err := b.close(ctx, boxes); err != nil {
+		if err := b.close(ctx, boxes, pending); err != nil {
 			return err
 		}
 		if boxes, err = b.removeLost(ctx, boxes); err != nil {
@@ -119,9 +119,13 @@ func nameOf(boxes []plan.BoxRecord, id mail.BoxID) mail.MailboxName {
 }
 
 // close closes the placements that no message of the server is known for. A
-// message may lie in any mailbox by now, so all must have been seen whole; and
-// in a mailbox with messages that could not be had, it may be one of these.
-func (b *run) close(ctx context.Context, boxes []plan.BoxRecord) error {
+// message may lie in any mailbox by now, so all must have been seen whole, with
+// nothing left undecided; and in a mailbox with messages that could not be had, it may
+// be one of these.
+func (b *run) close(ctx context.Context, boxes []plan.BoxRecord, pending []plan.Pending) error {
+	if slices.ContainsFunc(pending, func(p plan.Pending) bool { return !quarantined(p) }) {
+		return nil
+	}
 	open := map[mail.BoxID]bool{}
 	for _, rec := range boxes {
 		if !lost(rec) && !b.source.saw[rec.Side[plan.Remote].Name].whole {

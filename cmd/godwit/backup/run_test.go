@@ -252,6 +252,25 @@ func TestUIDValidityChanged(t *testing.T) {
 	}
 }
 
+// A message that cannot be read when all are numbered anew may be any of those
+// that are in the archive: none is given up.
+func TestUIDValidityChangedUnreadable(t *testing.T) {
+	w := newWorld(t)
+	w.fill("INBOX", 0, 6)
+	w.run()
+	w.server.ResetEpoch("INBOX")
+	list := w.server.Snapshot()["INBOX"]
+	w.server.Break("INBOX", list[2].Ref, sidetest.ErrBroken)
+	for range 2 {
+		res := w.run()
+		if n := len(w.archive.Snapshot()["INBOX"]); n != 6 || res.Exit() != 1 {
+			t.Fatalf("%d messages are in the archive, exit %d, complete %v: %s", n, res.Exit(), res.Complete, res.Why)
+		}
+	}
+	w.server.Break("INBOX", list[2].Ref, nil)
+	w.equal(w.run())
+}
+
 func TestEmptyArchive(t *testing.T) {
 	w := newWorld(t)
 	w.fill("INBOX", 0, 3)

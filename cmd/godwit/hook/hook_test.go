@@ -145,6 +145,17 @@ func TestChangesAddUp(t *testing.T) {
 	}
 }
 
+// Generations that come while a hook runs are told as the last of them, with
+// what came of all.
+func TestBackupsAddUp(t *testing.T) {
+	one := Backup{Generation: 1, Complete: true, Came: 1, Went: 2, Changed: 3, Moved: 4, Messages: 10, Stored: 5}
+	two := Backup{Generation: 2, Why: "x", Came: 10, Went: 20, Changed: 30, Moved: 40, Messages: 20, Stored: 50, Quarantined: 6}
+	want := Backup{Generation: 2, Why: "x", Came: 11, Went: 22, Changed: 33, Moved: 44, Messages: 20, Stored: 55, Quarantined: 6}
+	if got := one.join(two).(Backup); got != want {
+		t.Errorf("%+v", got)
+	}
+}
+
 // A command that takes too long is ended with all that it began, also what
 // will not hear SIGTERM.
 func TestTooLong(t *testing.T) {

@@ -64,7 +64,8 @@ func TestMetrics(t *testing.T) {
 	all := []Standing{{
 		Account: "a.b", Working: true, State: "running", LastOK: time.UnixMilli(1_700_000_000_500), HeldMessages: 4, HeldMailboxes: 5, Pending: 6,
 		Watches: []Watch{{"server", true}, {"maildir", false}},
-	}, {Account: "new", Working: true, State: "idle"}}
+		Backup: &Backup{LastOK: time.UnixMilli(1_700_000_001_000), Made: time.UnixMilli(1_700_000_000_000), Generation: 7, Stored: 8, Incomplete: true, Quarantined: 9},
+	}, {Account: "new", Working: true, State: "idle"}, {Account: "kept", Working: true, State: "idle", Backup: &Backup{Alone: true}}}
 	r, text := get(t, serve(t, tally, func() []Standing { return all })+"/metrics")
 	if r.StatusCode != 200 || !strings.HasPrefix(r.Header.Get("Content-Type"), "text/plain; version=0.0.4") {
 		t.Errorf("%s, %s", r.Status, r.Header)
@@ -90,6 +91,11 @@ func TestMetrics(t *testing.T) {
 		`godwit_watch_up{account="a.b",watch="server"} 1`,
 		`godwit_watch_up{account="a.b",watch="maildir"} 0`,
 		`godwit_last_success_timestamp_seconds{account="new"} 0`,
+		`godwit_backup_generation{account="a.b"} 7`,
+		`godwit_backup_archive_bytes{account="a.b"} 8`,
+		`godwit_backup_incomplete{account="a.b"} 1`,
+		`godwit_backup_quarantined_messages{account="a.b"} 9`,
+		`godwit_backup_last_success_timestamp_seconds{account="kept"} 0`,
 	} {
 		if !strings.Contains(text, want+"\n") {
 			t.Errorf("no %s", want)
