@@ -25,9 +25,9 @@ const staleTmp = 36 * time.Hour
 //
 // A batch may be filled while the one before it is committed, by two
 // goroutines, so there is one rule: Put, Add and Abort use what is the batch's
-// own (its open directories and its storer) and only look at what Maildir and
+// own (its open directories) and only look at what Maildir and
 // mailbox keep of the tree, which stands still meanwhile; they alone use
-// Maildir.cleaned and Maildir.linkings. All else that batches share (scratch, locals, durable,
+// Maildir.cleaned, Maildir.linkings and Maildir.storer. All else that batches share (scratch, locals, durable,
 // canon, and of a mailbox list, seen, stands, own, table and locked) belongs
 // to Commit, and commits follow each other.
 type batch struct {
@@ -35,7 +35,6 @@ type batch struct {
 	id     mail.BoxID
 	f      *folder
 	tmp    *dir
-	storer *storer // nil before the first Add
 	staged []*staged
 	open   []*staged
 	// linking is how files without a name are linked, once that was asked. When
@@ -139,14 +138,14 @@ func (b *batch) write(ctx context.Context, s *staged, open func() (io.ReadCloser
 	if err != nil {
 		return err
 	}
-	if b.storer == nil {
-		b.storer = newStorer(storeBuffer)
+	if b.m.storer == nil {
+		b.m.storer = newStorer(storeBuffer)
 	}
 	at := berth{tmp: b.tmp}
 	if s.how = b.nextLinking(); s.how == linkNever {
 		at.name = uniqueKey(b.m.opt.Clock())
 	}
-	s.file, s.placed.Ident, err = b.storer.store(at, contextReader{ctx, body})
+	s.file, s.placed.Ident, err = b.m.storer.store(at, contextReader{ctx, body})
 	if cerr := body.Close(); err == nil && cerr != nil {
 		s.name, err = at.name, cerr
 	}
@@ -194,7 +193,6 @@ func (b *batch) Commit(ctx context.Context) ([]plan.Placed, error) {
 	}
 	b.m.committing.Lock()
 	defer b.m.committing.Unlock()
-	b.storer = nil
 	defer b.end()
 	b.syncAll()
 	err := b.place(ctx)
@@ -275,7 +273,7 @@ func (b *batch) tokenKeys() []mail.Ref {
 // placeOne gives one message its key.
 func (b *batch) placeOne(ctx context.Context, s *staged, words *table, there *view) error {
 	key := s.key
-	if came := b.f.box.own.came[key]; key != "" && (came || there.has(key)) {
+	if came := b.f.box.own.came.has(key); key != "" && (came || there.has(key)) {
 		if !came || !b.gave(key) {
 			same, err := b.already(ctx, s, key, words)
 			if same || err != nil {

@@ -197,7 +197,7 @@ func (b *mailbox) untouched(now marks) bool {
 // knew tells whether a message was known to be there when the mailbox was
 // scanned, or was put there by this run.
 func (b *mailbox) knew(key string, now *listing) bool {
-	if b.own.came[key] {
+	if b.own.came.has(key) {
 		return true
 	}
 	if b.scan != nil {

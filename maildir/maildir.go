@@ -66,6 +66,7 @@ type Maildir struct {
 	locals   map[uint64]bool // by device: whether its times can be trusted
 	cleaned  map[mail.MailboxName]bool
 	linkings map[uint64]linking // by device
+	storer   *storer            // nil before the first message
 	canon    *canonicalReader   // for identify
 }
 

@@ -338,7 +338,7 @@ func (w *doer) target(ctx context.Context, id mail.BoxID) (*folder, error) {
 // nameIn is the file name that a message gets in another mailbox.
 func (w *doer) nameIn(to *folder, e entry, from, words *table) (name string, inNew bool, err error) {
 	key, info := splitName(e.name)
-	if w.targets[to].has(key) || to.box.own.came[key] {
+	if w.targets[to].has(key) || to.box.own.came.has(key) {
 		key = uniqueKey(w.m.opt.Clock())
 	}
 	old, _ := letters(info)

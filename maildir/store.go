@@ -100,7 +100,7 @@ type storer struct {
 }
 
 func newStorer(size int) *storer {
-	return &storer{in: make([]byte, size), hash: mail.NewHasher()}
+	return &storer{in: make([]byte, size), out: make([]byte, 0, size+1), hash: mail.NewHasher()}
 }
 
 // store writes a message into a new file: with LF line ends if that loses

@@ -42,16 +42,13 @@ type mailbox struct {
 
 // ownChanges are those that this run made since the survey.
 type ownChanges struct {
-	came map[string]bool // keys
-	net  int             // messages come less messages gone
+	came keySet
+	net  int // messages come less messages gone
 	any  bool
 }
 
 func (o *ownChanges) add(key string) {
-	if o.came == nil {
-		o.came = map[string]bool{}
-	}
-	o.came[key] = true
+	o.came.add(key)
 	o.net++
 	o.any = true
 }
