@@ -17,7 +17,7 @@ import (
 // How much is sent at once. What is unanswered is kept, so that it can be sent
 // again where the server refused it together with something else.
 const (
-	maxUnanswered = 4 << 20   // bytes of messages that are unanswered
+	maxUnanswered = 2 << 20   // bytes of messages that are unanswered
 	groupBytes    = 256 << 10 // in one APPEND of several messages
 	groupMessages = 100
 	maxSpare      = 16 // buffers that are kept for what comes next
@@ -84,7 +84,7 @@ func (b *batch) load(ctx context.Context, at int, item mail.Item, body []byte, f
 		b.dispatch(ctx)
 	}
 	if b.open == nil {
-		b.open = &shipment{bytes: b.room()}
+		b.open = &shipment{bytes: b.room(len(body))}
 	}
 	b.open.add(p, body)
 	if !b.multi || len(b.open.parcels) == groupMessages {
@@ -109,19 +109,19 @@ func (sh *shipment) add(p *parcel, body []byte) {
 	sh.parcels, sh.size = append(sh.parcels, p), sh.size+p.size
 }
 
-// room is an empty buffer, used before if there is one: by this batch, or by
-// one that is over.
-func (b *batch) room() []byte {
+// room is an empty buffer for a message of that size and what goes with it,
+// used before if there is one: by this batch, or by one that is over.
+func (b *batch) room(size int) []byte {
 	n := len(b.a.spare)
 	switch {
+	case size > groupBytes || !b.multi && n == 0:
+		return make([]byte, 0, size)
 	case n > 0:
 		buf := b.a.spare[n-1]
 		b.a.spare = b.a.spare[:n-1]
 		return buf
-	case b.multi:
-		return make([]byte, 0, groupBytes+groupBytes/8)
 	}
-	return nil
+	return make([]byte, 0, groupBytes+groupBytes/8)
 }
 
 // spent keeps a buffer for what comes next.

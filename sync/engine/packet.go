@@ -13,7 +13,7 @@ import (
 // How much goes into a packet. Two packets are held in memory at once: one
 // that is sent, and one that is read.
 const (
-	packetBytes = 2 << 20
+	packetBytes = 1 << 20
 	// largeBytes is the size from which on a message is not held: it is
 	// digested first, and read again as it is sent.
 	largeBytes = 512 << 10
