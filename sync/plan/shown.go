@@ -12,13 +12,17 @@ type shown struct {
 	Flags mail.FlagSet
 	Date  time.Time // see mail.Item
 
-	size     int64
-	globalID string
-	more     *mail.Item // if more than these is known: all but Flags and Date count; never changed, for copies share it
+	size int64
+	name string     // Ident.GlobalID, which a server gives, or of a file Stat
+	file bool       // name is Stat
+	more *mail.Item // if more than these is known: all but Flags and Date count; never changed, for copies share it
 }
 
 func (s *shown) show(item mail.Item) {
-	s.Flags, s.Date, s.size, s.globalID, s.more = item.Flags, item.Date, item.Ident.Size, item.Ident.GlobalID, nil
+	s.Flags, s.Date, s.size, s.name, s.file, s.more = item.Flags, item.Date, item.Ident.Size, item.Ident.GlobalID, false, nil
+	if item.Stat != "" {
+		s.name, s.file = item.Stat, true
+	}
 	if item != s.Item() {
 		more := item // else each call would allocate
 		s.more = &more
@@ -27,9 +31,14 @@ func (s *shown) show(item mail.Item) {
 
 // Item is all that is known of the message.
 func (s *shown) Item() mail.Item {
-	item := mail.Item{Ident: mail.Identity{Size: s.size, GlobalID: s.globalID}}
-	if s.more != nil {
+	item := mail.Item{Ident: mail.Identity{Size: s.size}}
+	switch {
+	case s.more != nil:
 		item = *s.more
+	case s.file:
+		item.Stat = s.name
+	default:
+		item.Ident.GlobalID = s.name
 	}
 	item.Flags, item.Date = s.Flags, s.Date
 	return item
@@ -40,13 +49,19 @@ func (s *shown) Ident() mail.Identity {
 	if s.more != nil {
 		return s.more.Ident
 	}
-	return mail.Identity{Size: s.size, GlobalID: s.globalID}
+	if s.file {
+		return mail.Identity{Size: s.size}
+	}
+	return mail.Identity{Size: s.size, GlobalID: s.name}
 }
 
 // Stat is the mark of its file, see mail.Item.
 func (s *shown) Stat() string {
-	if s.more != nil {
+	switch {
+	case s.more != nil:
 		return s.more.Stat
+	case s.file:
+		return s.name
 	}
 	return ""
 }
