@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"database/sql"
 	"errors"
 	"io"
 	"os"
@@ -244,5 +245,26 @@ func TestReadableWithoutGodwit(t *testing.T) {
 	manifest, err := exec.CommandContext(t.Context(), zstd, "-dc", f.manifest(2)).Output()
 	if err != nil || !strings.HasPrefix(string(manifest), `{"type":"generation","format":1,"n":2,`) {
 		t.Errorf("%s, %v", manifest, err)
+	}
+}
+
+// TestTheDocumentedQueriesWork runs the SQL of docs/archive.md.
+func TestTheDocumentedQueriesWork(t *testing.T) {
+	doc, err := os.ReadFile("../docs/archive.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	opt, _ := played(t)
+	a := open(t, opt)
+	want := []int{len(scenes[1]["INBOX"]), len(scenes)}
+	for i, block := range strings.Split(string(doc), "```sql\n")[1:] {
+		query, _, _ := strings.Cut(block, "```")
+		rows := 0
+		if err := a.each(t.Context(), strings.ReplaceAll(query, "42", "2"), nil, func(*sql.Rows) error { rows++; return nil }); err != nil {
+			t.Errorf("%s\n%v", query, err)
+		}
+		if i >= len(want) || rows != want[i] {
+			t.Errorf("%s\ngives %d rows", query, rows)
+		}
 	}
 }
