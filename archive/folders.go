@@ -3,6 +3,7 @@ package archive
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/godwit-mail/godwit/mail"
@@ -126,20 +127,35 @@ func (e *effect) unname(b box) error {
 
 // Remove ends a mailbox that is empty and has no children.
 func (r *Recording) Remove(ctx context.Context, name mail.MailboxName) error {
+	return r.remove(ctx, name, false)
+}
+
+// End ends a mailbox that is empty. Those below it stay, as they do on a server
+// that still lists its name for them (RFC 9051, section 6.3.5).
+func (r *Recording) End(ctx context.Context, name mail.MailboxName) error {
+	return r.remove(ctx, name, true)
+}
+
+func (r *Recording) remove(ctx context.Context, name mail.MailboxName, parent bool) error {
 	err := r.effect(ctx, func(e *effect) error {
 		list, err := r.tree(e, name)
 		switch {
 		case err != nil:
 			return err
-		case len(list) == 0:
-			return boxFault("remove %s: no such mailbox in the archive", name)
-		case len(list) > 1 || list[0].name != name:
+		case len(list) > 1 && !parent:
 			return boxFault("remove %s: it has children", name)
-		case list[0].messages > 0:
-			return boxFault("remove %s: it holds %d messages", name, list[0].messages)
+		}
+		i := slices.IndexFunc(list, func(b box) bool { return b.name == name })
+		switch {
+		case i < 0 && len(list) > 0:
+			return boxFault("remove %s: it has children", name)
+		case i < 0:
+			return boxFault("remove %s: no such mailbox in the archive", name)
+		case list[i].messages > 0:
+			return boxFault("remove %s: it holds %d messages", name, list[i].messages)
 		}
 		e.delta.mailboxes--
-		return e.unname(list[0])
+		return e.unname(list[i])
 	})
 	if err == nil {
 		delete(r.boxes, name)

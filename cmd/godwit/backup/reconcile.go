@@ -128,10 +128,12 @@ func (b *run) close(ctx context.Context, boxes []plan.BoxRecord, pending []plan.
 	}
 	open := map[mail.BoxID]bool{}
 	for _, rec := range boxes {
-		if !lost(rec) && !b.source.saw[rec.Side[plan.Remote].Name].whole {
+		saw, listed := b.source.saw[rec.Side[plan.Remote].Name]
+		if listed && !saw.whole {
 			return nil
 		}
-		open[rec.ID] = !slices.ContainsFunc(b.result.Quarantined, func(q archive.Quarantined) bool { return q.Mailbox == rec.Side[plan.Remote].Name })
+		// A server that does not list even INBOX may list nothing.
+		open[rec.ID] = (listed || rec.Side[plan.Remote].Name != mail.Inbox) && !slices.ContainsFunc(b.result.Quarantined, func(q archive.Quarantined) bool { return q.Mailbox == rec.Side[plan.Remote].Name })
 	}
 	rows, err := b.Index.RowsByState(ctx, plan.Kept, plan.Unbound)
 	if err != nil {
@@ -148,6 +150,7 @@ func (b *run) close(ctx context.Context, boxes []plan.BoxRecord, pending []plan.
 		row := rows[o.Tag]
 		st.Drop = append(st.Drop, row.ID)
 		st.ClearDeclines = []plan.SideBox{{Side: plan.Local, Box: row.At[plan.Local].Box}, {Side: plan.Remote, Box: row.At[plan.Local].Box}}
+		b.closed = true
 		b.result.Report.Deleted[plan.Local]++
 		b.told(engine.VerbDeleted, row, nameOf(boxes, row.At[plan.Local].Box))
 	})
@@ -170,7 +173,7 @@ func (b *run) removeLost(ctx context.Context, boxes []plan.BoxRecord) ([]plan.Bo
 	}
 	slices.SortFunc(gone, func(x, y plan.BoxRecord) int { return cmp.Compare(y.Side[plan.Local].Name, x.Side[plan.Local].Name) })
 	for _, rec := range gone {
-		if err := b.Archive.Remove(ctx, rec.Side[plan.Local].Name); err != nil {
+		if err := b.Archive.End(ctx, rec.Side[plan.Local].Name); err != nil {
 			if mail.GradeOf(err, mail.GradeMailbox) >= mail.GradeAccount {
 				return boxes, err
 			}

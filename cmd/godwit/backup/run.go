@@ -20,6 +20,8 @@ const mode = "backup"
 type Recorder interface {
 	engine.Writer
 	engine.Rooted
+	// End ends a mailbox that is empty; those below it stay.
+	End(ctx context.Context, name mail.MailboxName) error
 	// Counts gives the number of messages in each mailbox as of now.
 	Counts(ctx context.Context) (map[mail.MailboxName]int, error)
 	// Finish ends the generation; nil if nothing changed.
@@ -27,6 +29,12 @@ type Recorder interface {
 }
 
 var _ Recorder = (*archive.Recording)(nil)
+
+// A target is the archive as the engine sees it.
+type target struct{ Recorder }
+
+// Remove implements engine.Writer: a parent ends though mailboxes below it stay.
+func (t target) Remove(ctx context.Context, name mail.MailboxName) error { return t.End(ctx, name) }
 
 // Options are all that a backup is made of. The caller holds the lock of the
 // account, and closes what it opened.
@@ -110,6 +118,7 @@ type run struct {
 	Options
 	source *source
 	result Result
+	closed bool // reconcile closed something, which may have held something up
 }
 
 // pull brings the archive to what the server has, and finds out whether that
@@ -130,9 +139,10 @@ func (b *run) pull(ctx context.Context) error {
 			b.result.Report.Faults = append(b.result.Report.Faults, err)
 			return err
 		}
-		if b.result.Complete || report.Exit() != 0 || try == tries {
+		if b.result.Complete || report.Exit() != 0 && !b.closed || try == tries {
 			return nil
 		}
+		b.closed = false
 	}
 }
 
@@ -140,7 +150,7 @@ func (b *run) engine() engine.Options {
 	policy := plan.Pull()
 	policy.RemoveBoxes = policy.Lose
 	return engine.Options{
-		Account: b.Account, Job: Job, Local: b.Archive, Remote: b.source, Index: b.Index,
+		Account: b.Account, Job: Job, Local: target{b.Archive}, Remote: b.source, Index: b.Index,
 		Mode: mode, Policy: policy, Bound: b.Bound, Scope: b.Scope, ChunkMessages: b.Chunk, Clock: b.Clock, Observer: b.Observer,
 	}
 }

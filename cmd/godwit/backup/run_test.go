@@ -42,6 +42,9 @@ func (r recorder) Counts(context.Context) (map[mail.MailboxName]int, error) {
 	return counts, nil
 }
 
+// End is for mailboxes without children here.
+func (r recorder) End(ctx context.Context, name mail.MailboxName) error { return r.Remove(ctx, name) }
+
 func (r recorder) Finish(_ context.Context, o archive.Outcome) (*archive.Generation, error) {
 	r.w.outcome = &o
 	return nil, nil
