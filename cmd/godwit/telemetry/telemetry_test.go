@@ -64,7 +64,7 @@ func TestMetrics(t *testing.T) {
 	all := []Standing{{
 		Account: "a.b", Working: true, State: "running", LastOK: time.UnixMilli(1_700_000_000_500), HeldMessages: 4, HeldMailboxes: 5, Pending: 6,
 		Watches: []Watch{{"server", true}, {"maildir", false}},
-		Backup: &Backup{LastOK: time.UnixMilli(1_700_000_001_000), Made: time.UnixMilli(1_700_000_000_000), Generation: 7, Stored: 8, Incomplete: true, Quarantined: 9},
+		Backup:  &Backup{LastOK: time.UnixMilli(1_700_000_001_000), Made: time.UnixMilli(1_700_000_000_000), Generation: 7, Stored: 8, Incomplete: true, Quarantined: 9},
 	}, {Account: "new", Working: true, State: "idle"}, {Account: "kept", Working: true, State: "idle", Backup: &Backup{Alone: true}}}
 	r, text := get(t, serve(t, tally, func() []Standing { return all })+"/metrics")
 	if r.StatusCode != 200 || !strings.HasPrefix(r.Header.Get("Content-Type"), "text/plain; version=0.0.4") {
