@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/godwit-mail/godwit/cmd/godwit/export"
 	"github.com/godwit-mail/godwit/cmd/godwit/restore"
@@ -110,6 +111,20 @@ func (x *restoring) fill(ctx context.Context, s *restore.Selection, m *maildir.M
 // finished.
 func (x *restoring) restoreDir() string { return filepath.Join(x.acc.State, "restore") }
 
+// once begins the names of what no later restore has a use for.
+const once = "once-"
+
+// clear removes what restores left that were killed.
+func (x *restoring) clear() error {
+	entries, err := os.ReadDir(x.restoreDir())
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), once) {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(x.restoreDir(), e.Name())))
+		}
+	}
+	return err
+}
+
 // withIndex opens the index of a pair that no other restore from this account
 // uses meanwhile. It is kept as long as something in it waits to be looked up:
 // a message that was sent and never answered for. name says which pair it is;
@@ -120,10 +135,13 @@ func (x *restoring) withIndex(ctx context.Context, name string, use func(*store.
 		return fmt.Errorf("another restore: %w", err)
 	}
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	if err := x.clear(); err != nil {
+		return err
+	}
 	dir := filepath.Join(x.restoreDir(), name)
 	lasting := name != "" && !x.dryRun && name != "maildir"
 	if !lasting {
-		if dir, err = os.MkdirTemp(x.restoreDir(), "once-"); err != nil {
+		if dir, err = os.MkdirTemp(x.restoreDir(), once+"*"); err != nil {
 			return err
 		}
 	} else if err := os.MkdirAll(dir, 0o700); err != nil {

@@ -317,10 +317,12 @@ func (g *toll) after(bytes int64, ended func()) (paid int64) {
 	return paid
 }
 
-// A restore to a server is killed, or its connections are cut, at many points;
-// the next one ends it: nothing is missing, and nothing is there twice.
+// A restore to a server is killed, its connections are cut, or it is told to
+// stop, at many points; the next one ends it: nothing is missing, and nothing
+// is there twice.
 func TestRestoreInterrupted(t *testing.T) {
-	const points = 12
+	const points = 27
+	ways := []string{"killed", "cut", "told to stop"}
 	a := newAccount(t, imaptest.Dovecot(t), "me")
 	second := imaptest.Dovecot(t)
 	way := newToll(t, second)
@@ -341,18 +343,23 @@ func TestRestoreInterrupted(t *testing.T) {
 	way.after(0, nil)
 	a.restored("--to", "imap:other")
 	all := way.after(0, nil)
-	for i := range int64(2 * points) {
-		user, killed := fmt.Sprint("part", i), i%2 == 0
+	for i := range int64(points) {
+		user, how := fmt.Sprint("part", i), ways[i%3]
 		there := to(user)
 		cmd := exec.Command(binary, "--config", a.config, "restore", "me", "--to", "imap:other")
 		var out bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &out
 		hit := make(chan struct{})
-		way.after(all*(i+1)/(2*points+1), func() {
-			if killed {
+		way.after(all*(i+1)/(points+1), func() {
+			switch how {
+			case "killed":
 				cmd.Process.Kill()
+				way.cut()
+			case "cut":
+				way.cut()
+			default:
+				cmd.Process.Signal(os.Interrupt)
 			}
-			way.cut()
 			close(hit)
 		})
 		if err := cmd.Start(); err != nil {
@@ -361,16 +368,57 @@ func TestRestoreInterrupted(t *testing.T) {
 		err := cmd.Wait()
 		<-hit
 		way.after(0, nil)
-		if killed {
-			need(t, err != nil, "it was not killed: %s", &out)
-		}
+		code := cmd.ProcessState.ExitCode()
+		need(t, how == "killed" && err != nil || how == "cut" && code <= 1 || code == 130 || code == 0, "%s at point %d: exit %d: %s", how, i, code, &out)
 		r := a.restored("--to", "imap:other")
-		same(t, fmt.Sprintf("point %d (killed: %v), then %v", i, killed, r), manifest(there.remote()), want)
+		same(t, fmt.Sprintf("%s at point %d, then %v", how, i, r), manifest(there.remote()), want)
 		left, _ := os.ReadDir(filepath.Join(a.state, "me", "restore"))
 		for _, e := range left {
 			need(t, !e.IsDir(), "%s is left behind", e.Name())
 		}
 	}
+}
+
+// The same for a Maildir: killed when so many files and directories are to be seen.
+func TestRestoreToMaildirKilled(t *testing.T) {
+	a := newAccount(t, imaptest.Dovecot(t), "me")
+	a.configure("backup = true")
+	list := parcels(120)
+	for i := range list {
+		list[i].box = []string{"INBOX", "Work/Deep", "Entwürfe"}[i%3]
+	}
+	a.post(list)
+	a.sync()
+	want := manifest(undeleted(a.remote()))
+	for _, many := range []int{1, 3, 6, 9, 12, 15, 30, 60, 100} {
+		dir := filepath.Join(a.dir, fmt.Sprint("part", many))
+		cmd := exec.Command(binary, "--config", a.config, "restore", "me", "--to", "maildir:"+dir)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan struct{})
+		go func() { cmd.Wait(); close(ended) }()
+		tick := time.NewTicker(time.Millisecond)
+		for seen, over := 0, false; seen < many && !over; {
+			select {
+			case <-ended:
+				over = true
+			case <-tick.C:
+				seen = 0
+				filepath.WalkDir(dir, func(_ string, _ os.DirEntry, err error) error {
+					seen++
+					return nil
+				})
+			}
+		}
+		tick.Stop()
+		cmd.Process.Kill()
+		<-ended
+		r := a.restored("--to", "maildir:"+dir)
+		same(t, fmt.Sprintf("killed at %d, then %v", many, r), manifest(a.at(dir).local()), want)
+	}
+	left, err := os.ReadDir(filepath.Join(a.state, "me", "restore"))
+	need(t, err == nil && len(left) <= 1, "left behind: %v, %v", left, err)
 }
 
 var restoreMessages = flag.Int("restore-messages", 1000, "how many messages TestRestoreMany restores")
