@@ -42,6 +42,11 @@ func (s Sum) There() int { return max(0, s.Chosen-s.Written-s.Failed) }
 
 // Add brings mail to a target that lacks it. Nothing else is changed there.
 func Add(ctx context.Context, s *Selection, t Target, o Options) (Sum, error) {
+	side, err := narrow(ctx, s, t)
+	if err != nil {
+		return Sum{}, err
+	}
+	t.Side = side
 	var policy plan.Policy
 	policy.Create[t.On], policy.Gain[t.On] = true, true
 	report, err := run(ctx, s, t, o, policy)
