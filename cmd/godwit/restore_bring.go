@@ -111,6 +111,15 @@ func (x *restoring) fill(ctx context.Context, s *restore.Selection, m *maildir.M
 // finished.
 func (x *restoring) restoreDir() string { return filepath.Join(x.acc.State, "restore") }
 
+// lockRestores takes the lock that one restore from an account holds.
+func (x *restoring) lockRestores() (*store.FileLock, error) {
+	lock, err := lockState(x.restoreDir())
+	if err != nil {
+		err = fmt.Errorf("another restore from %s: %w", x.acc.Name, err)
+	}
+	return lock, err
+}
+
 // once begins the names of what no later restore has a use for.
 const once = "once-"
 
@@ -130,11 +139,13 @@ func (x *restoring) clear() error {
 // a message that was sent and never answered for. name says which pair it is;
 // "" for one that is thrown away.
 func (x *restoring) withIndex(ctx context.Context, name string, use func(*store.Store) error) (err error) {
-	lock, err := lockState(x.restoreDir())
-	if err != nil {
-		return fmt.Errorf("another restore: %w", err)
+	if x.lock == nil {
+		lock, err := x.lockRestores()
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, lock.Unlock()) }()
 	}
-	defer func() { err = errors.Join(err, lock.Unlock()) }()
 	if err := x.clear(); err != nil {
 		return err
 	}
@@ -179,6 +190,7 @@ func (x *restoring) add(ctx context.Context, s *restore.Selection, t restore.Tar
 		switch {
 		case e.Kind == engine.Action && e.Verb == engine.VerbCopied:
 			x.tell(e.Digest, e.Mailbox, e.Size, string(e.Mailbox))
+			x.note(e)
 		case e.Kind == engine.Action && e.Verb == engine.VerbCreated:
 			x.made(e.Mailbox)
 		case e.Kind == engine.Faulted:
@@ -208,6 +220,21 @@ func (x *restoring) tell(d mail.Digest, name mail.MailboxName, size int64, where
 		where += ": " + orDash(subject)
 	}
 	a.out.info("%s: %s %s to %s", x.acc.Name, x.verb("restored", "would restore"), what, where)
+}
+
+// note keeps what is to be told in the log of the account that mail came to.
+func (x *restoring) note(e engine.Event) {
+	if x.silent || x.dryRun || x.to.kind != toServer || !x.to.server.Synced() {
+		return
+	}
+	text := "from the archive of " + x.acc.Name
+	if x.newest != 0 {
+		text = fmt.Sprintf("from generation #%d of %s", x.newest, x.acc.Name)
+	}
+	if x.deleted {
+		text = "put back from what was deleted"
+	}
+	x.written = append(x.written, plan.Event{At: e.Time, Verb: "restored", Side: plan.Remote, Mailbox: e.Mailbox, Ident: e.Digest, MessageID: e.MessageID, Text: text})
 }
 
 func (x *restoring) made(name mail.MailboxName) {

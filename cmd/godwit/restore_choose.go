@@ -15,6 +15,7 @@ import (
 	"github.com/godwit-mail/godwit/cmd/godwit/when"
 	"github.com/godwit-mail/godwit/config"
 	"github.com/godwit-mail/godwit/mail"
+	"github.com/godwit-mail/godwit/store"
 	"github.com/godwit-mail/godwit/sync/plan"
 )
 
@@ -26,10 +27,12 @@ type restoring struct {
 	restoreOptions
 	to destination
 
+	lock     *store.FileLock // while the archive is read
 	archive  *archive.Archive
 	views    map[int64]*archive.View
 	newest   int64                           // the generation whose mail is restored, 0 for several
 	subjects map[mail.Digest]string          // of single messages, by what names them
+	written  []plan.Event                    // what is to be told in the log of an account that is synchronised
 	silent   bool                            // tell of no single message
 	placed   map[mail.MailboxName][]plan.Row // on a server that is synchronised: what is there now of what was to be
 }
@@ -50,8 +53,12 @@ func (x *restoring) fromArchive(ctx context.Context) error {
 	return errors.Join(err, x.closeArchive())
 }
 
-// openArchive begins the reading.
+// openArchive begins the reading. It takes the lock of restores, so that
+// nobody gives up meanwhile what is being read.
 func (x *restoring) openArchive(ctx context.Context) (err error) {
+	if x.lock, err = x.lockRestores(); err != nil {
+		return err
+	}
 	x.views = map[int64]*archive.View{}
 	if x.archive, err = archive.OpenReadOnly(ctx, x.acc.Archive); errors.Is(err, archive.ErrNone) {
 		err = x.noArchive()
@@ -61,12 +68,14 @@ func (x *restoring) openArchive(ctx context.Context) (err error) {
 
 // closeArchive ends the reading. A process that has a catalogue open for
 // reading alone cannot write to it, as a backup does.
-func (x *restoring) closeArchive() error {
-	if x.archive == nil {
-		return nil
+func (x *restoring) closeArchive() (err error) {
+	if x.archive != nil {
+		err = x.archive.Close()
 	}
-	err := x.archive.Close()
-	x.archive = nil
+	if x.lock != nil {
+		err = errors.Join(err, x.lock.Unlock())
+	}
+	x.archive, x.lock = nil, nil
 	return err
 }
 

@@ -138,7 +138,7 @@ func (x *restoring) here(ctx context.Context, index *store.Store, s *restore.Sel
 		return nil, err
 	}
 	gains := policy(x.to.server).Gain[plan.Local]
-	var st plan.Settlement
+	st := plan.Settlement{Events: x.written}
 	wanted := map[mail.MailboxName]func(mail.Identity) bool{}
 	for _, r := range records {
 		name := r.Side[plan.Remote].Name
@@ -157,7 +157,7 @@ func (x *restoring) here(ctx context.Context, index *store.Store, s *restore.Sel
 			wanted[name] = func(id mail.Identity) bool { return !left[id.Body] }
 		}
 	}
-	if len(st.Put) > 0 {
+	if !st.Empty() {
 		err = index.Settle(ctx, &st)
 	}
 	return s.Renamed(localNames(x.to.server, records), wanted), err

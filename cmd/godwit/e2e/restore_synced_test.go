@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -160,6 +161,46 @@ func TestRestoreIntoSynchronised(t *testing.T) {
 		same(t, "the Maildir", manifest(h.local()), manifest(want))
 		need(t, len(a.remote()["Old/Work"]) == 12, "what was restored out of scope is gone")
 	})
+}
+
+// A restore into an account that is synchronised is killed at many points,
+// on the server, in the Maildir, in the sync after it; the next one ends it.
+func TestRestoreIntoSynchronisedKilled(t *testing.T) {
+	const points = 8
+	a := newAccount(t, imaptest.Dovecot(t), "me")
+	h, want := archived(a, `delete_guard = "off"`)
+	way := newToll(t, a.server)
+	lose := func() {
+		for n := range 8 {
+			h.deleteThere([]string{"INBOX", "Work"}[n%2], n)
+		}
+		a.sync()
+	}
+	lose()
+	a.through(&wiretap{port: way.port})
+	way.after(0, nil)
+	a.restored("--at=#1", "--to", "imap:me")
+	all := way.after(0, nil)
+	h.once(want)
+	for i := range int64(points) {
+		lose()
+		cmd := exec.Command(binary, "--config", a.config, "restore", "me", "--at=#1", "--to", "imap:me")
+		hit := make(chan struct{})
+		way.after(max(1, all*(i+1)/(points+1)), func() {
+			cmd.Process.Kill()
+			way.cut()
+			close(hit)
+		})
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		err := cmd.Wait()
+		need(t, err != nil, "it was not killed at point %d", i)
+		<-hit
+		way.after(0, nil)
+		a.restored("--at=#1", "--to", "imap:me")
+		h.once(want)
+	}
 }
 
 // generations is the number of the generation that a run made.
