@@ -96,10 +96,13 @@ func Open(ctx context.Context, o Options) (*Archive, error) {
 
 // make opens the catalogue, and makes what is missing of the archive.
 func (a *Archive) make(ctx context.Context) error {
+	if err := ctx.Err(); err != nil || a.catalogue.Load() != nil {
+		return err // and wait for no transaction
+	}
 	a.writing.Lock()
 	defer a.writing.Unlock()
-	if err := ctx.Err(); err != nil || a.catalogue.Load() != nil {
-		return err
+	if a.catalogue.Load() != nil {
+		return nil
 	}
 	schema, err := schema()
 	if err != nil {

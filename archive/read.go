@@ -132,7 +132,7 @@ func (r *reading) Fetch(ctx context.Context, box mail.BoxID, refs []mail.Ref, ea
 		return nil
 	})
 	if err == nil && len(bad) > 0 {
-		err = mail.NewFault(mail.GradeMessage, mail.ClassLocal, errors.Join(bad...), "run verify --repair")
+		err = mail.NewFault(mail.GradeMessage, mail.ClassLocal, errors.Join(bad...), "") // each says what to do
 	}
 	return err
 }
