@@ -89,3 +89,22 @@ func TestWildcardsMatchAsDefined(t *testing.T) {
 		}
 	})
 }
+
+// A backup takes in the mailbox that shows all messages: some are in no other.
+func TestInArchive(t *testing.T) {
+	p, err := ParsePatterns([]string{"*", "!Spam"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &Account{Folders: p}
+	for name, role := range map[mail.MailboxName]mail.Role{"All Mail": mail.RoleAll, "Work": mail.RoleNone} {
+		if !a.InArchive(name, role) {
+			t.Errorf("%s is left out", name)
+		}
+	}
+	for name, role := range map[mail.MailboxName]mail.Role{"Starred": mail.RoleFlagged, "Important": mail.RoleImportant, "Spam": mail.RoleAll} {
+		if a.InArchive(name, role) {
+			t.Errorf("%s is taken in", name)
+		}
+	}
+}

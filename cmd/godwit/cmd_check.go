@@ -25,7 +25,7 @@ func (a *app) checkCommand() *cobra.Command {
 		Use:   "check [ACCOUNT…]",
 		Short: "look whether everything is ready for a sync, and say what to mend",
 		Long: "Loads the configuration, connects to each account's server, logs in, lists its mailboxes and tests that\n" +
-			"the Maildir can be written to. Changes nothing. Each line that fails says what to mend.",
+			"the Maildir and the archive can be written to. Changes nothing. Each line that fails says what to mend.",
 		Example: "  godwit check\n  godwit check personal -v",
 		RunE: func(cmd *cobra.Command, names []string) error {
 			conf, err := a.load()

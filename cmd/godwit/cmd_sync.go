@@ -20,7 +20,8 @@ func (a *app) syncCommand() *cobra.Command {
 		Use:   "sync [ACCOUNT…]",
 		Short: "bring both sides into step, once",
 		Long: "Brings the server and the Maildir of each account into step, once, as the account's mode says.\n" +
-			"Without names: all accounts that have a maildir. Meant to be run by hand or by cron. Waits at its end for the account's hooks.",
+			"Without names: all accounts that have a maildir or mode = \"backup\". With backup = true a generation is added to the archive where\n" +
+			"anything has changed; with mode = \"backup\" that is all there is, and the server is only read. Meant to be run by hand or by cron. Waits at its end for the account's hooks.",
 		Example: "  godwit sync\n  godwit sync personal --folder INBOX\n  godwit sync --dry-run -v",
 		RunE: func(cmd *cobra.Command, names []string) error {
 			return a.sync(cmd.Context(), names, folders, s)
@@ -56,7 +57,8 @@ func (a *app) sync(ctx context.Context, names, folders []string, s syncOptions) 
 	}
 	s.chatty = a.verbose
 	accounts = slices.DeleteFunc(slices.Clone(accounts), func(acc *config.Account) bool {
-		return len(names) == 0 && !acc.Synced() && acc.Mode != config.ModeBackup // kept for migration only
+		// Kept for migration only; or whole, while some mailboxes are asked for.
+		return len(names) == 0 && !acc.Synced() && (acc.Mode != config.ModeBackup || len(folders) > 0)
 	})
 	if done, err := a.syncByDaemon(ctx, conf, accounts, folders, s); err != nil {
 		return err

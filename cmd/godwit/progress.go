@@ -47,6 +47,7 @@ func (p *progress) event(e engine.Event) {
 	}
 	switch {
 	case e.Kind == engine.Totals && e.Messages > 0:
+		p.end() // a backup follows a sync
 		p.begin(e)
 	case e.Kind == engine.Action && e.Verb == engine.VerbCopied && p.bar != nil:
 		p.copied.Add(1)
@@ -59,16 +60,18 @@ func (p *progress) event(e engine.Event) {
 }
 
 func (p *progress) begin(e engine.Event) {
-	if p.bar != nil {
-		return
-	}
 	p.messages = e.Messages
+	p.copied.Store(0)
+	what := clean(p.account) + " "
+	if isBackup(e) {
+		what += "backup "
+	}
 	total := max(e.Bytes, int64(e.Messages))
 	p.display = mpb.New(mpb.WithOutput(p.out.app.stdout), mpb.WithWidth(40))
 	p.bar = p.display.AddBar(total,
 		mpb.BarRemoveOnComplete(),
 		mpb.PrependDecorators(
-			decor.Name(clean(p.account)+" "),
+			decor.Name(what),
 			decor.Any(func(decor.Statistics) string {
 				return fmt.Sprintf("%d of %s ", p.copied.Load(), count(p.messages, "message"))
 			}),
