@@ -437,13 +437,22 @@ func TestManyFilesAreSyncedTogether(t *testing.T) {
 	if _, err := p.play(t.Context(), big); err != nil {
 		t.Fatal(err)
 	}
-	whole, single := 0, 0
+	whole, single, order := 0, 0, ""
 	for _, c := range x.calls {
-		if strings.HasPrefix(c, "sync the file system of") {
+		switch call, path, _ := strings.Cut(c, " /"); {
+		case strings.HasPrefix(c, "sync the file system of"):
 			whole++
-		} else if strings.HasPrefix(c, "sync") {
+			order += "S"
+		case strings.HasPrefix(call, "sync"):
 			single++
+		case call == "rename" && strings.Contains(path, messagesDir) && !strings.HasSuffix(order, "R"):
+			order += "R"
+		case strings.HasPrefix(c, "transact") && whole > 0 && !strings.HasSuffix(order, "T"):
+			order += "T"
 		}
+	}
+	if canSyncFS && order != "SRST" {
+		t.Errorf("synced, renamed, synced and recorded in the order %s", order)
 	}
 	if canSyncFS && (whole != 2 || single > 20) {
 		t.Errorf("%d syncs of the file system, %d of files and directories", whole, single)
