@@ -87,14 +87,7 @@ func (a *app) writeOut(ctx context.Context, acc *config.Account, kind, path stri
 		put := putter{app: a, acc: acc, m: m, options: r, done: "written to " + path}
 		return put.all(ctx, list)
 	}
-	open := export.EML
-	if kind == "mbox" {
-		open = export.Mbox
-	}
-	if r.dryRun {
-		open = func(string) (export.Writer, error) { return noWriter(path), nil }
-	}
-	w, err := open(path)
+	w, err := openExport(kind, r.dryRun)(path)
 	if errors.Is(err, fs.ErrExist) {
 		return &usageError{err}
 	}
@@ -133,12 +126,18 @@ func (a *app) writeOut(ctx context.Context, acc *config.Account, kind, path stri
 	return nil
 }
 
-// noWriter writes nothing, for a dry run.
-type noWriter string
-
-func (n noWriter) Put(export.Message) (string, bool, error) { return string(n), true, nil }
-func (n noWriter) Commit() error                            { return nil }
-func (n noWriter) Abort()                                   {}
+// openExport says how files of a kind are begun.
+func openExport(kind string, dry bool) func(path string) (export.Writer, error) {
+	switch {
+	case kind == toMbox && dry:
+		return export.DryMbox
+	case kind == toMbox:
+		return export.Mbox
+	case dry:
+		return export.DryEML
+	}
+	return export.EML
+}
 
 // prove reads the kept bytes and compares them with what they must be.
 func (d *deleted) prove() error {

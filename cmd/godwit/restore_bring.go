@@ -48,14 +48,7 @@ func (x *restoring) end(ctx context.Context, sum restore.Sum, err error) error {
 
 // toFiles writes mail out into files.
 func (x *restoring) toFiles(ctx context.Context, s *restore.Selection) (restore.Sum, error) {
-	open := export.EML
-	if x.to.kind == toMbox {
-		open = export.Mbox
-	}
-	if x.dryRun {
-		open = func(string) (export.Writer, error) { return noWriter(x.to.path), nil }
-	}
-	w, err := open(x.to.path)
+	w, err := openExport(x.to.kind, x.dryRun)(x.to.path)
 	if errors.Is(err, fs.ErrExist) {
 		err = &usageError{err}
 	}
@@ -196,6 +189,8 @@ func (x *restoring) add(ctx context.Context, s *restore.Selection, t restore.Tar
 		case e.Kind == engine.Faulted:
 			x.app.event(e)
 			x.app.code = worse(x.app.code, exitFailed)
+		case e.Kind == engine.Noted && !x.silent: // what the place cannot store
+			x.app.event(e)
 		}
 	}})
 }

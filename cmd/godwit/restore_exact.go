@@ -71,8 +71,10 @@ func (x *restoring) exactlyLocked(ctx context.Context) error {
 	if x.app.code != exitOK {
 		return errors.New("not all of it could be brought back, so nothing was deleted: mend what is told above, and try again")
 	}
-	if err := x.level(ctx, d); err != nil {
-		return err
+	if len(d.Delete)+len(d.Flags) > 0 {
+		if err := x.level(ctx, d); err != nil {
+			return err
+		}
 	}
 	return x.followUp(ctx, s)
 }

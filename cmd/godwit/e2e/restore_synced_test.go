@@ -185,19 +185,11 @@ func TestRestoreIntoSynchronisedKilled(t *testing.T) {
 	for i := range int64(points) {
 		lose()
 		cmd := exec.Command(binary, "--config", a.config, "restore", "me", "--at=#1", "--to", "imap:me")
-		hit := make(chan struct{})
-		way.after(max(1, all*(i+1)/(points+1)), func() {
+		err := way.during(t, cmd, max(1, all*(i+1)/(points+1)), func() {
 			cmd.Process.Kill()
 			way.cut()
-			close(hit)
 		})
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		err := cmd.Wait()
 		need(t, err != nil, "it was not killed at point %d", i)
-		<-hit
-		way.after(0, nil)
 		a.restored("--at=#1", "--to", "imap:me")
 		h.once(want)
 	}

@@ -317,6 +317,30 @@ func (g *toll) after(bytes int64, ended func()) (paid int64) {
 	return paid
 }
 
+// during runs a command to its end, and does something when so many bytes went
+// to the server.
+func (g *toll) during(t *testing.T, cmd *exec.Cmd, bytes int64, do func()) error {
+	t.Helper()
+	started, hit := make(chan struct{}), make(chan struct{})
+	g.after(bytes, func() {
+		<-started
+		do()
+		close(hit)
+	})
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	close(started)
+	err := cmd.Wait()
+	g.mu.Lock()
+	due := g.due
+	g.mu.Unlock()
+	need(t, due == 0, "the command ended before %d bytes went to the server: %v", bytes, err)
+	<-hit
+	g.after(0, nil)
+	return err
+}
+
 // A restore to a server is killed, its connections are cut, or it is told to
 // stop, at many points; the next one ends it: nothing is missing, and nothing
 // is there twice.
@@ -349,8 +373,7 @@ func TestRestoreInterrupted(t *testing.T) {
 		cmd := exec.Command(binary, "--config", a.config, "restore", "me", "--to", "imap:other")
 		var out bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &out
-		hit := make(chan struct{})
-		way.after(all*(i+1)/(points+1), func() {
+		err := way.during(t, cmd, all*(i+1)/(points+1), func() {
 			switch how {
 			case "killed":
 				cmd.Process.Kill()
@@ -360,14 +383,7 @@ func TestRestoreInterrupted(t *testing.T) {
 			default:
 				cmd.Process.Signal(os.Interrupt)
 			}
-			close(hit)
 		})
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		err := cmd.Wait()
-		<-hit
-		way.after(0, nil)
 		code := cmd.ProcessState.ExitCode()
 		need(t, how == "killed" && err != nil || how == "cut" && code <= 1 || code == 130 || code == 0, "%s at point %d: exit %d: %s", how, i, code, &out)
 		r := a.restored("--to", "imap:other")

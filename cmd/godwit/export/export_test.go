@@ -201,3 +201,33 @@ func TestEMLStaysInItsDirectory(t *testing.T) {
 		t.Errorf("%d lines for 11 mailboxes", n)
 	}
 }
+
+func TestDry(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "out")
+	first, second := message(t, "Work", "Subject: a\r\n\r\n"), message(t, "INBOX", "Subject: b\r\n\r\n")
+	put := func(open func(string) (Writer, error), place string, want ...bool) {
+		t.Helper()
+		w, err := open(place)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, m := range []Message{first, second, first}[:len(want)] {
+			if _, wrote, err := w.Put(m); wrote != want[i] || err != nil {
+				t.Errorf("message %d: %v, %v", i, wrote, err)
+			}
+		}
+		if err := w.Commit(); err != nil {
+			t.Error(err)
+		}
+	}
+	put(DryEML, dir, true, true, false)
+	put(DryMbox, dir, true, true, true)
+	if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("something was written: %v", err)
+	}
+	put(EML, dir, true)
+	put(DryEML, dir, false, true, false)
+	if _, err := DryMbox(dir); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("an mbox that exists: %v", err)
+	}
+}
