@@ -151,7 +151,15 @@ func (b *run) engine() engine.Options {
 	policy.RemoveBoxes = policy.Lose
 	return engine.Options{
 		Account: b.Account, Job: Job, Local: target{b.Archive}, Remote: b.source, Index: b.Index,
-		Mode: mode, Policy: policy, Bound: b.Bound, Scope: b.Scope, ChunkMessages: b.Chunk, Clock: b.Clock, Observer: b.Observer,
+		Mode: mode, Policy: policy, Bound: b.Bound, Scope: b.Scope, ChunkMessages: b.Chunk, Clock: b.Clock, Observer: b.observe,
+	}
+}
+
+// observe passes on what the engine tells, but for what is only in the
+// archive and not carried to the server: reconcile sees to that.
+func (b *run) observe(e engine.Event) {
+	if b.Observer != nil && !(e.Kind == engine.Noted && e.Reason == plan.ReasonMode) {
+		b.Observer(e)
 	}
 }
 

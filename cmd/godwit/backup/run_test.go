@@ -13,6 +13,7 @@ import (
 	"github.com/godwit-mail/godwit/cmd/godwit/backup"
 	"github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/sync/engine"
+	"github.com/godwit-mail/godwit/sync/plan"
 	"github.com/godwit-mail/godwit/sync/sidetest"
 )
 
@@ -81,6 +82,11 @@ func (w *world) try(ctx context.Context) (*backup.Result, error) {
 	res, err := backup.Run(ctx, backup.Options{
 		Account: "me", Archive: recorder{side, side.(engine.Rooted), w}, Server: server, Index: w.index, Bodies: w.bodies(),
 		Bound: "me@server", Clock: func() time.Time { return w.now }, Scope: w.scope,
+		Observer: func(e engine.Event) {
+			if e.Job != backup.Job || e.Reason == plan.ReasonMode {
+				w.t.Errorf("told %+v", e)
+			}
+		},
 	})
 	w.now = w.now.Add(time.Minute)
 	if e := w.index.CheckConsistency(); e != nil {
