@@ -282,6 +282,6 @@ func (x *restoring) tellSum(sum restore.Sum, done string) {
 	}
 	a.out.info("%s: %s", x.acc.Name, text)
 	if sum.Failed > 0 && !x.dryRun {
-		a.complain(x.acc.Name, "run the same restore again to bring the rest")
+		a.complain(x.acc.Name, "the same restore, run again, brings what is missing, once what is told above is mended")
 	}
 }
