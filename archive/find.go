@@ -80,20 +80,24 @@ func (a *Archive) eachMessage(ctx context.Context, where string, args []any, eac
 }
 
 // Find yields the messages whose subject, sender or Message-ID contains text,
-// in any case; those that came last first.
+// in any case; those that came last first. Text in "<" and ">" may be a
+// whole Message-ID, too.
 func (a *Archive) Find(ctx context.Context, text string, yield func(Found) error) error {
 	text = strings.ToLower(text)
+	has := func(field string) bool { return strings.Contains(strings.ToLower(field), text) }
+	whole := ""
+	if strings.HasPrefix(text, "<") && strings.HasSuffix(text, ">") {
+		whole = mail.TrimMessageID(text)
+	}
 	return a.eachMessage(ctx, "ORDER BY m.id DESC", nil, func(id int64, m Message) error {
-		for _, field := range []string{m.Subject, m.Sender, m.MessageID} {
-			if strings.Contains(strings.ToLower(field), text) {
-				places, err := a.places(ctx, id)
-				if err != nil {
-					return err
-				}
-				return yield(Found{m, places})
-			}
+		if !has(m.Subject) && !has(m.Sender) && !has(m.MessageID) && (whole == "" || !strings.EqualFold(m.MessageID, whole)) {
+			return nil
 		}
-		return nil
+		places, err := a.places(ctx, id)
+		if err != nil {
+			return err
+		}
+		return yield(Found{m, places})
 	})
 }
 

@@ -288,7 +288,11 @@ func (x *restoring) single(ctx context.Context, list []archive.Found) (*restore.
 	slices.SortFunc(parts, func(a, b restore.Part) int {
 		return cmp.Or(strings.Compare(a.Label, b.Label), strings.Compare(string(a.Mailbox), string(b.Mailbox)))
 	})
-	return restore.Select(parts, x.asIs()), nil
+	selection, err := restore.Select(parts, x.asIs()).Filled(ctx)
+	if err == nil && len(selection.Mailboxes()) == 0 {
+		err = x.nothingFound()
+	}
+	return selection, err
 }
 
 // picks are the messages by generation. Within one that was asked for a
@@ -382,6 +386,9 @@ func (x *restoring) nothingFound() error {
 	}
 	if x.folder != "" {
 		where = fmt.Sprintf("%s in %s", x.folder, where)
+	}
+	if x.search == "" {
+		return fmt.Errorf("none of these messages is in %s", where)
 	}
 	return fmt.Errorf("no message in %s has %q in its subject, sender or Message-ID", where, x.search)
 }

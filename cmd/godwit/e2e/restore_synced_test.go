@@ -224,6 +224,30 @@ func TestRestoreOfDoubles(t *testing.T) {
 	})
 }
 
+// A mailbox goes by the name that it had then, single messages without --at by
+// the last one.
+func TestRestoreOfRenamedMailbox(t *testing.T) {
+	each(t, func(t *testing.T, a *account) {
+		h, want := archived(a, "")
+		need(t, h.c.Rename("Work", "Projects/New", nil).Wait() == nil, "the mailbox cannot be renamed")
+		a.sync()
+		dir := filepath.Join(a.dir, "out")
+		a.restored("Work", "--at=#1", "--to", "maildir:"+dir)
+		same(t, "the Maildir", manifest(a.at(dir).local()), manifest(sidetest.Snapshot{"Work": want["Work"]}))
+		a.exits(1, "restore", "me", "Work", "--to", "maildir:"+dir)
+		for _, c := range []struct{ at, box string }{{"--at=#1", "Work"}, {"--at=#2", "Projects/New"}, {"", "Projects/New"}} {
+			to := filepath.Join(a.dir, "one"+c.at)
+			args := []string{"--search", "<3@example.org>", "--to", "maildir:" + to}
+			if c.at != "" {
+				args = append(args, c.at)
+			}
+			a.restored(args...)
+			got := a.at(to).local()
+			need(t, got.Messages() == 1 && find(got, mail.MailboxName(c.box), mark(3)) != nil, "%s: %v", c.at, boxes(got))
+		}
+	})
+}
+
 // Just as it was: on the server, and here; what goes is kept.
 func TestRestoreExactly(t *testing.T) {
 	each(t, func(t *testing.T, a *account) {

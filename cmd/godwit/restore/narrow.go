@@ -33,24 +33,17 @@ func narrow(ctx context.Context, s *Selection, t Target) (engine.Writer, error) 
 	if err != nil || !single || t.On == plan.Local || len(counts) > 0 {
 		return t.Side, err
 	}
-	boxes, err := s.Survey(ctx, nil)
+	n := &narrowed{Writer: t.Side, names: map[mail.BoxID]mail.MailboxName{}, sizes: map[mail.MailboxName][]int64{}}
+	all := 0
+	err = s.each(ctx, func(name mail.MailboxName, m plan.Seen) {
+		n.sizes[name] = append(n.sizes[name], m.Item.Ident.Size)
+		all++
+	})
 	if err != nil {
 		return nil, err
 	}
-	n := &narrowed{Writer: t.Side, names: map[mail.BoxID]mail.MailboxName{}, sizes: map[mail.MailboxName][]int64{}}
-	all := 0
-	for i, b := range boxes {
-		id, name := mail.BoxID(i+1), b.Name
-		s.Bind(map[mail.BoxID]mail.MailboxName{id: name})
-		_, err := s.Scan(ctx, id, plan.Since{}, func(m plan.Seen) error {
-			n.sizes[name] = append(n.sizes[name], m.Item.Ident.Size)
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-		slices.Sort(n.sizes[name])
-		all += len(n.sizes[name])
+	for _, sizes := range n.sizes {
+		slices.Sort(sizes)
 	}
 	if all > fewMessages {
 		return t.Side, nil

@@ -114,6 +114,12 @@ func TestSelection(t *testing.T) {
 	}, false)
 	same(t, read(t, picked), map[mail.MailboxName][]string{"INBOX": {`letter 2 \Seen`, "letter 8"}, "Work": nil})
 
+	filled, err := picked.Filled(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, read(t, filled), map[mail.MailboxName][]string{"INBOX": {`letter 2 \Seen`, "letter 8"}})
+
 	renamed := picked.Renamed(func(name mail.MailboxName) (mail.MailboxName, bool) { return "x/" + name, name == "INBOX" }, nil)
 	same(t, read(t, renamed), map[mail.MailboxName][]string{"x/INBOX": {`letter 2 \Seen`, "letter 8"}})
 	fewer := picked.Renamed(func(name mail.MailboxName) (mail.MailboxName, bool) { return name, true },

@@ -93,6 +93,33 @@ func (s *Selection) Scan(ctx context.Context, box mail.BoxID, _ plan.Since, yiel
 	return out, nil
 }
 
+// each scans all mailboxes.
+func (s *Selection) each(ctx context.Context, yield func(mail.MailboxName, plan.Seen)) error {
+	boxes, err := s.Survey(ctx, nil)
+	for i, b := range boxes {
+		if err != nil {
+			break
+		}
+		id := mail.BoxID(i + 1)
+		s.Bind(map[mail.BoxID]mail.MailboxName{id: b.Name})
+		_, err = s.Scan(ctx, id, plan.Since{}, func(m plan.Seen) error {
+			yield(b.Name, m)
+			return nil
+		})
+	}
+	return err
+}
+
+// Filled is the selection without the mailboxes to which no message goes.
+func (s *Selection) Filled(ctx context.Context) (*Selection, error) {
+	filled := map[mail.MailboxName]bool{}
+	err := s.each(ctx, func(name mail.MailboxName, _ plan.Seen) { filled[name] = true })
+	if err != nil {
+		return nil, err
+	}
+	return s.Renamed(func(name mail.MailboxName) (mail.MailboxName, bool) { return name, filled[name] }, nil), nil
+}
+
 // given is a message as the target is to have it.
 func (s *Selection) given(item mail.Item) mail.Item {
 	if !s.exact {
