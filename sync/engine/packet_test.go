@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -35,7 +36,9 @@ type sendingWatch struct {
 	engine.Writer
 	log   []string
 	sizes map[mail.Ref]int64 // that a scan tells
+	was   mail.Identity      // that a scan tells of each new message, if it is known
 	onAdd func(n int)
+	saw   func(in plan.Incoming) // each Add
 	adds  int
 	fault func(n int) error // of the n-th Add
 }
@@ -44,6 +47,9 @@ func (w *sendingWatch) Scan(ctx context.Context, box mail.BoxID, since plan.Sinc
 	return w.Writer.Scan(ctx, box, since, func(s plan.Seen) error {
 		if size, ok := w.sizes[s.Ref]; ok {
 			s.Item.Ident.Size = size
+		}
+		if w.was.Level() > mail.LevelNone {
+			s.Item.Ident = w.was
 		}
 		return yield(s)
 	})
@@ -73,6 +79,9 @@ func (b *sendingBatch) Add(ctx context.Context, in plan.Incoming) error {
 	b.w.adds++
 	if b.w.onAdd != nil {
 		b.w.onAdd(b.w.adds)
+	}
+	if b.w.saw != nil {
+		b.w.saw(in)
 	}
 	if b.w.fault != nil {
 		if err := b.w.fault(b.w.adds); err != nil {
@@ -137,6 +146,26 @@ func TestLargeMessagesAreNotHeld(t *testing.T) {
 		}
 		w.agree(t)
 	}
+}
+
+// A message that was written anew since it was looked at is sent as it is, and
+// the intent and the row tell of what was sent.
+func TestAMessageChangedSinceItWasScanned(t *testing.T) {
+	w := newWorld()
+	w.run(t)
+	w.local.Deliver("INBOX", letter(2), mail.FlagSet{}, day)
+	was, err := mail.Identify(strings.NewReader(letter(1)))
+	need(t, err == nil, "%v", err)
+	is, err := mail.Identify(strings.NewReader(letter(2)))
+	need(t, err == nil, "%v", err)
+	rep, err := w.push(t.Context(), &sendingWatch{was: was}, &sendingWatch{saw: func(in plan.Incoming) {
+		intents, err := w.index.Intents(t.Context())
+		need(t, err == nil && len(intents) == 1 && intents[0].Item.Ident.Body == is.Body, "the intents are %+v: %v", intents, err)
+		need(t, in.Body == nil || in.Item.Ident.Wire == sha256.Sum256(in.Body), "the bytes are told to be others")
+	}})
+	need(t, err == nil && rep.Exit() == 0 && rep.Copied[plan.Remote] == 1, "exit %d, copied %v: %v", rep.Exit(), rep.Copied, err)
+	rows := w.index.AllRows()
+	need(t, len(rows) == 1 && rows[0].Ident[plan.Remote].Body == is.Body, "%+v", rows)
 }
 
 // A message that cannot be read stops nobody, in whichever packet.

@@ -71,7 +71,7 @@ func (t *transfer) takeLetter(l *letter) {
 	}
 	t.take(l.gain, t.run.tokenFor(l.gain))
 	item := &t.items[len(t.items)-1]
-	if id := &item.Ident; l.ident.Level() > id.Level() {
+	if id := &item.Ident; l.ident.Level() > mail.LevelNone { // whatever it was when it was scanned: this is what is sent
 		global := id.GlobalID
 		*id = l.ident
 		id.GlobalID = global
