@@ -321,6 +321,13 @@ func (r *run) emptyRoot() bool {
 	return false
 }
 
+// died tells whether a run stamped the root and ended before the index said
+// so. A copy of the tree may have been made since: what comes now is told from
+// it by another number.
+func died(meta map[string]string, root Root, runs int64) bool {
+	return root.Marked && root.Instance == meta[metaInstance] && root.Runs == runs+1
+}
+
 // stampRoot marks the root as that of this run, before the index says so; the
 // index does before the first effect.
 func (r *run) stampRoot(ctx context.Context) error {
@@ -328,8 +335,16 @@ func (r *run) stampRoot(ctx context.Context) error {
 		return nil
 	}
 	r.stamp = true
+	first := map[string]string{}
 	if r.adopt && r.meta[metaAdopting] != "1" {
-		if err := r.settle(ctx, &plan.Settlement{Meta: map[string]string{metaAdopting: "1"}}); err != nil {
+		first[metaAdopting] = "1"
+	}
+	if r.root != nil && died(r.meta, *r.root, r.runs) {
+		r.runs++
+		first[metaRuns] = strconv.FormatInt(r.runs, 10)
+	}
+	if len(first) > 0 {
+		if err := r.settle(ctx, &plan.Settlement{Meta: first}); err != nil {
 			return err
 		}
 	}

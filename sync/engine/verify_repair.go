@@ -188,6 +188,12 @@ func (v *verifier) stamp(ctx context.Context) error {
 		return nil
 	}
 	runs, _ := strconv.ParseInt(v.meta[metaRuns], 10, 64)
+	if v.root != nil && died(v.meta, *v.root, runs) {
+		runs++
+		if err := v.settle(ctx, &plan.Settlement{Meta: map[string]string{metaRuns: strconv.FormatInt(runs, 10)}}); err != nil {
+			return err
+		}
+	}
 	if err := rooted.Stamp(ctx, v.meta[metaInstance], runs+1); err != nil {
 		return err
 	}
