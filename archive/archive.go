@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"embed"
@@ -210,7 +211,7 @@ func (f *files) layOut() error {
 		return err
 	}
 	name := filepath.Join(f.dir, readmeFile)
-	if _, err := os.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
+	if text, err := os.ReadFile(name); err == nil && bytes.Equal(text, readme) || unlessAbsent(err) != nil {
 		return err
 	}
 	return f.writeWhole(name, readme)

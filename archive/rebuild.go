@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -27,6 +28,8 @@ type Rebuilt struct {
 	Aside string
 	// Problems name what is missing, damaged, or not as it was written.
 	Problems []error
+
+	bad []mail.Digest // messages whose file is missing or damaged
 }
 
 // Rebuild makes the catalogue of an archive again, from its manifests and its
@@ -42,6 +45,7 @@ func Rebuild(ctx context.Context, o Options) (*Rebuilt, error) {
 		o.Clock = time.Now
 	}
 	b := &rebuilder{a: &Archive{opt: o, files: &files{dir: o.Dir, sync: !o.NoSync, seam: o.seam}}}
+	b.manifest = b.a.files.readManifest
 	if err := b.run(ctx); err != nil {
 		return nil, fault(fmt.Errorf("rebuild the catalogue: %w", err))
 	}
@@ -51,8 +55,13 @@ func Rebuild(ctx context.Context, o Options) (*Rebuilt, error) {
 type rebuilder struct {
 	a   *Archive
 	out Rebuilt
+	// manifest gives the bytes of the manifest of a generation.
+	manifest func(n int64) ([]byte, error)
+	// shallow leaves the message files alone: of messages it is entered only
+	// what manifests tell.
+	shallow bool
 
-	previous           string // digest of the last manifest
+	previous, was      string // digest of the last manifest, and of the one whose place that took
 	placement, mailbox int64  // the highest numbers seen
 	message            int64
 	// base is what the numbers of changes begin at: more than any that the old
@@ -89,6 +98,9 @@ func (b *rebuilder) run(ctx context.Context) error {
 	return b.exchange(path)
 }
 
+// readManifest reads the manifest of a generation.
+func (f *files) readManifest(n int64) ([]byte, error) { return os.ReadFile(f.manifest(n)) }
+
 // manifests lists the generations that have a manifest.
 func (f *files) manifests() (numbers []int64, err error) {
 	list, err := os.ReadDir(filepath.Join(f.dir, manifestsDir))
@@ -96,13 +108,21 @@ func (f *files) manifests() (numbers []int64, err error) {
 		return nil, nil
 	}
 	for _, e := range list {
-		name, ok := strings.CutSuffix(e.Name(), ".jsonl.zst")
-		if n, err := strconv.ParseInt(name, 10, 64); ok && err == nil && n > 0 {
+		if n := manifestOf(e.Name()); n > 0 {
 			numbers = append(numbers, n)
 		}
 	}
 	slices.Sort(numbers)
 	return numbers, err
+}
+
+// manifestOf is the generation whose manifest has that file name, 0 for none.
+func manifestOf(file string) int64 {
+	n, err := strconv.ParseInt(strings.TrimSuffix(file, ".jsonl.zst"), 10, 64)
+	if err != nil || n < 1 || file != manifestName(n) {
+		return 0
+	}
+	return n
 }
 
 // removeDatabase takes away a database with what lies beside it.
@@ -140,38 +160,46 @@ func (b *rebuilder) fill(ctx context.Context, numbers []int64) error {
 		}
 		b.out.Generations++
 	}
-	return b.a.update(ctx, func(tx *sqlite.Tx) error {
-		if err := tx.Exec("UPDATE mailbox SET messages = (SELECT count(*) FROM placement p WHERE p.mailbox = mailbox.id AND p.gen_to IS NULL)"); err != nil {
+	return b.a.update(ctx, func(tx *sqlite.Tx) error { return b.sums(tx, numbers[len(numbers)-1]) })
+}
+
+// sums enters what is counted and what is next, as of generation n.
+func (b *rebuilder) sums(tx *sqlite.Tx, n int64) error {
+	if err := tx.Exec("UPDATE mailbox SET messages = (SELECT count(*) FROM placement p WHERE p.mailbox = mailbox.id AND p.gen_to IS NULL)"); err != nil {
+		return err
+	}
+	for name, next := range map[string]int64{
+		"placement": b.placement + 1, "mailbox": b.mailbox + 1, "message": b.message + 1, "change": b.base + n + 1,
+	} {
+		if err := tx.Exec("UPDATE sequence SET next = ? WHERE name = ?", next, name); err != nil {
 			return err
 		}
-		for name, next := range map[string]int64{
-			"placement": b.placement + 1, "mailbox": b.mailbox + 1, "message": b.message + 1, "change": b.base + numbers[len(numbers)-1] + 1,
-		} {
-			if err := tx.Exec("UPDATE sequence SET next = ? WHERE name = ?", next, name); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	}
+	return nil
 }
 
 func (b *rebuilder) problem(err error) { b.out.Problems = append(b.out.Problems, err) }
 
-// generation applies a manifest: what it says changed with that generation. One that cannot be read to its end
-// counts as far as it goes, as a generation that is not complete.
+// generation applies a manifest: what it says changed with that generation.
+// One that cannot be read to its end counts as far as it goes, as a generation
+// that is not complete.
 func (b *rebuilder) generation(ctx context.Context, tx *sqlite.Tx, n int64) error {
 	path := b.a.files.manifest(n)
 	if err := tx.Exec(`INSERT INTO generation SELECT ?1, 0, 1, 0, 'its manifest is damaged', 0, 0, 0, 0, 0, 0, 0, 0, ?2, ?3, NULL, 0`, n, b.base+n, b.message+1); err != nil {
 		return err
 	}
 	var own error
-	digest, err := b.a.files.eachRecord(path, func(r *record) error {
-		if own = b.apply(ctx, tx, n, r); errors.Is(own, sqlite.ErrConstraint) {
-			b.problem(fmt.Errorf("%w: %s: %+v does not fit what was before: %w", ErrDamaged, path, *r, own))
-			own = nil
-		}
-		return own
-	})
+	data, err := b.manifest(n)
+	digest := mail.Digest(sha256.Sum256(data))
+	if err == nil {
+		err = eachRecordOf(data, path, func(r *record) error {
+			if own = b.apply(ctx, tx, n, r); errors.Is(own, sqlite.ErrConstraint) {
+				b.problem(fmt.Errorf("%w: %s: %+v does not fit what was before: %w", ErrDamaged, path, *r, own))
+				own = nil
+			}
+			return own
+		})
+	}
 	if own != nil {
 		return own
 	}
@@ -196,9 +224,12 @@ func (b *rebuilder) apply(ctx context.Context, tx *sqlite.Tx, n int64, r *record
 		if err := tx.Exec("INSERT INTO past_flags SELECT id, flags_from, ?, flags FROM placement WHERE id = ?", n, r.ID); err != nil {
 			return err
 		}
+		if err := b.touched(tx, n, r.ID); err != nil {
+			return err
+		}
 		return tx.Exec("UPDATE placement SET flags = ?, flags_from = ?, change = ? WHERE id = ?", text(r.Flags), n, b.base+n, r.ID)
 	case recordGone:
-		if err := tx.Exec("UPDATE mailbox SET change = ? WHERE id = (SELECT mailbox FROM placement WHERE id = ?)", b.base+n, r.ID); err != nil {
+		if err := b.touched(tx, n, r.ID); err != nil {
 			return err
 		}
 		return tx.Exec("UPDATE placement SET gen_to = ?, change = ? WHERE id = ?", n, b.base+n, r.ID)
@@ -214,6 +245,11 @@ func (b *rebuilder) apply(ctx context.Context, tx *sqlite.Tx, n int64, r *record
 	return nil
 }
 
+// touched notes that the mailbox of a placement changed.
+func (b *rebuilder) touched(tx *sqlite.Tx, n, placement int64) error {
+	return tx.Exec("UPDATE mailbox SET change = ? WHERE id = (SELECT mailbox FROM placement WHERE id = ?)", b.base+n, placement)
+}
+
 func text[T ~string](s *T) string {
 	if s == nil {
 		return ""
@@ -222,9 +258,10 @@ func text[T ~string](s *T) string {
 }
 
 func (b *rebuilder) head(tx *sqlite.Tx, n int64, r *record) error {
-	if r.N != n || r.Format != manifestFormat || r.Previous != b.previous {
+	if r.N != n || r.Format != manifestFormat || r.Previous != b.previous && (b.was == "" || r.Previous != b.was) {
 		b.problem(fmt.Errorf("%w: the manifest of generation %d is not the one that follows the one before", ErrDamaged, n))
 	}
+	b.was = r.Was
 	if r.Began == nil {
 		return nil
 	}
@@ -265,13 +302,18 @@ func (b *rebuilder) add(ctx context.Context, tx *sqlite.Tx, r *record) error {
 		b.problem(fmt.Errorf("%w: a manifest names the message %q", ErrDamaged, r.Digest))
 		return nil
 	}
-	ident, about, err := b.a.files.identify(ctx, digest, r.Size)
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if err != nil {
-		b.problem(err)
-		ident = mail.Identity{Wire: digest, Body: digest, Size: r.Size}
+	ident, about := mail.Identity{Wire: digest, Body: digest, Size: r.Size}, summary{}
+	if !b.shallow {
+		known, found, err := b.a.files.identify(ctx, digest, r.Size)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err == nil {
+			ident, about = known, found
+		} else {
+			b.problem(err)
+			b.out.bad = append(b.out.bad, digest)
+		}
 	}
 	b.message++
 	b.out.Messages++

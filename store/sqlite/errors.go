@@ -41,3 +41,17 @@ func (db *DB) grade(err error) error {
 	}
 	return fmt.Errorf("%s: %w", db.path, err)
 }
+
+// Outside tells whether an error comes from the machine or from another
+// process, and not from what the file holds.
+func Outside(err error) bool {
+	var e sqlite3.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Code {
+	case sqlite3.ErrFull, sqlite3.ErrIoErr, sqlite3.ErrBusy, sqlite3.ErrLocked, sqlite3.ErrNomem, sqlite3.ErrInterrupt, sqlite3.ErrPerm:
+		return true
+	}
+	return false
+}
