@@ -62,7 +62,6 @@ type chain struct {
 	columns map[int64][]byte // digests as the catalogue has them
 	known   *manifestFile    // read ahead
 	knownN  int64
-	was     manifestFile // the one before, as it should be
 }
 
 // readManifests looks at the chain of manifests, and makes of it what the

@@ -246,7 +246,7 @@ func (v *verifier) tellMessages(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		want = append(want, Wanted{found.Message, found.Places})
+		want = append(want, Wanted(found))
 	}
 	slices.SortFunc(want, func(a, b Wanted) int { return strings.Compare(a.Message.Digest.String(), b.Message.Digest.String()) })
 	how := map[mail.Digest]string{}
