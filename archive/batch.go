@@ -197,9 +197,12 @@ func (e *effect) message(a *addition) (id int64, err error) {
 	switch {
 	case err != nil:
 		return 0, err
-	case id > 0 && a.file == nil:
-		return id, nil
-	case id > 0: // its file was lost, or written by another batch meanwhile
+	case id > 0:
+		// It may lie nowhere, and wait for its end: it does so no longer.
+		if err := e.tx.Exec("DELETE FROM unneeded WHERE message = ?", id); err != nil || a.file == nil {
+			return id, err
+		}
+		// Its file was lost, or written by another batch meanwhile.
 		return id, e.tx.Exec("UPDATE message SET stored = ? WHERE id = ?", a.file.stored, id)
 	case a.file == nil:
 		return 0, errors.New("a message is gone from the catalogue that was in it") // only we write to it

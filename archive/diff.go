@@ -37,14 +37,18 @@ type Difference struct {
 // Diff yields what differs between two generations: mailboxes first, then
 // messages, by their numbers. from 0 is before the first; where to is the
 // earlier one, they are exchanged. What came and went between the two is not
-// told. Errors: ErrNoGeneration.
+// told. Errors: ErrNoGeneration, ErrRetired.
 func (a *Archive) Diff(ctx context.Context, from, to int64, yield func(Difference) error) error {
 	from, to = min(from, to), max(from, to)
 	for _, n := range []int64{from, to} {
 		if n == 0 {
 			continue
 		}
-		if _, err := a.Generation(ctx, n); err != nil {
+		g, err := a.Generation(ctx, n)
+		if err == nil && !g.Retired.IsZero() {
+			err = retiredError(n, g.Retired)
+		}
+		if err != nil {
 			return err
 		}
 	}

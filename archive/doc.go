@@ -8,7 +8,9 @@
 //   - A message file never changes. It is named by the SHA-256 of the exact
 //     bytes of the message, compressed when it is written, and durable before
 //     the catalogue names it.
-//   - Nothing here deletes a message file or forgets where a message lay.
+//   - Retain alone deletes message files and forgets where messages lay: of what
+//     a generation shows that is not retired, nothing. What it decided is durable
+//     before it is done.
 //   - All effects of a run bear the number of its generation, each in one
 //     transaction; a run that changes nothing leaves no trace.
 //   - A generation is complete only when it is told to be, and its manifest is

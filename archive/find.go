@@ -150,12 +150,13 @@ func (a *Archive) Message(ctx context.Context, prefix string) (Found, error) {
 	return out, err
 }
 
-// places are where a message lay in any generation, the oldest first.
+// places are where a message lay in any generation that is not retired, the
+// oldest first.
 func (a *Archive) places(ctx context.Context, message int64) (list []Placement, err error) {
 	query := `SELECT (SELECT n.name FROM mailbox_name n WHERE n.mailbox = p.mailbox AND n.gen_from < coalesce(p.gen_to, 1 << 62) ORDER BY n.gen_from DESC LIMIT 1),
 		p.gen_from, coalesce(p.gen_to, 1) - 1, CASE WHEN p.flags_from = p.gen_to -- in no generation
-			THEN (SELECT f.flags FROM past_flags f WHERE f.placement = p.id AND f.gen_to = p.gen_to) ELSE p.flags END, p.date, p.date_nsec, p.date_zone, p.uidvalidity, p.uid
-		FROM placement p WHERE p.message = ? AND p.gen_from <> coalesce(p.gen_to, 0) ORDER BY p.id`
+			THEN coalesce((SELECT f.flags FROM past_flags f WHERE f.placement = p.id ORDER BY f.gen_from DESC LIMIT 1), p.flags) ELSE p.flags END, p.date, p.date_nsec, p.date_zone, p.uidvalidity, p.uid
+		FROM placement p WHERE p.message = ? AND (p.gen_to IS NULL OR ` + shown("p") + `) ORDER BY p.id`
 	err = a.each(ctx, query, []any{message}, func(rows *sql.Rows) error {
 		var p Placement
 		var flags string

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -50,7 +51,9 @@ type life struct {
 
 	now   state
 	count int
-	dirty bool // this recording changed something
+	// bodies is how many different messages there are, 0 for a few.
+	bodies int
+	dirty  bool // this recording changed something
 	// quarantine is what cannot be archived, as the last finished run told.
 	quarantine []Quarantined
 	then       map[int64]state
@@ -300,7 +303,7 @@ func (l *life) put() {
 	var put []modelMessage
 	for i := range 1 + l.rand.IntN(3) {
 		l.count++
-		m := modelMessage{life: l.count, body: bodyOf(l.rand.IntN(30)), flags: modelFlags[l.rand.IntN(len(modelFlags))], date: int64(1e9 + l.count)}
+		m := modelMessage{life: l.count, body: bodyOf(l.rand.IntN(cmp.Or(l.bodies, 30))), flags: modelFlags[l.rand.IntN(len(modelFlags))], date: int64(1e9 + l.count)}
 		put = append(put, m)
 		l.must(batch.Add(l.t.Context(), m.incoming(i)))
 	}

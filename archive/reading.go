@@ -38,16 +38,18 @@ func there(table string) string {
 // A box is a mailbox as of a generation.
 type box struct {
 	id, change int64
+	pruned     int64 // the last change of which rows were removed
 	messages   int
 	name       mail.MailboxName
 }
 
 // eachBox gives the mailboxes that there are.
 func (r *reading) eachBox(tx *sqlite.Tx, where string, args []any, each func(box) error) error {
-	query := "SELECT m.id, m.change, m.messages, n.name FROM mailbox_name n JOIN mailbox m ON m.id = n.mailbox WHERE " + there("n") + where
+	query := `SELECT m.id, m.change, coalesce(x.change, 0), m.messages, n.name FROM mailbox_name n JOIN mailbox m ON m.id = n.mailbox
+		LEFT JOIN pruned x ON x.mailbox = m.id WHERE ` + there("n") + where
 	return tx.Each(query, append([]any{r.gen, r.gen}, args...), func(rows *sql.Rows) error {
 		var b box
-		if err := rows.Scan(&b.id, &b.change, &b.messages, &b.name); err != nil {
+		if err := rows.Scan(&b.id, &b.change, &b.pruned, &b.messages, &b.name); err != nil {
 			return err
 		}
 		return each(b)
@@ -72,7 +74,23 @@ func (r *reading) box(tx *sqlite.Tx, id mail.BoxID) (box, error) {
 	if !ok {
 		return box{}, mail.NewFault(mail.GradeMailbox, mail.ClassLocal, fmt.Errorf("mailbox number %d was never bound", id), "")
 	}
+	if err := r.offered(tx); err != nil {
+		return box{}, err
+	}
 	return r.boxNamed(tx, name)
+}
+
+// offered is ErrRetired for a generation that cannot be shown any more.
+func (r *reading) offered(tx *sqlite.Tx) error {
+	if r.gen == now {
+		return nil
+	}
+	var retired int64
+	err := tx.Each("SELECT retired FROM generation WHERE n = ?", []any{r.gen}, func(rows *sql.Rows) error { return rows.Scan(&retired) })
+	if err == nil && retired != 0 {
+		err = mail.NewFault(mail.GradeAccount, mail.ClassLocal, retiredError(r.gen, fromMoment(retired)), "choose another generation: godwit history lists them")
+	}
+	return err
 }
 
 // any is the error of whoever looks into a mailbox of an archive that was not
@@ -108,12 +126,15 @@ func (r *reading) cursor(b box) plan.Cursor {
 func (r *reading) knows(b box, since plan.Since) (change int64, ok bool) {
 	id, at, _ := strings.Cut(string(since.Cursor), ":")
 	change, err := strconv.ParseInt(at, 10, 64)
-	ok = err == nil && r.gen == now && since.Epoch == Epoch && id == strconv.FormatInt(b.id, 10) && change <= b.change
+	ok = err == nil && r.gen == now && since.Epoch == Epoch && id == strconv.FormatInt(b.id, 10) && change <= b.change && change >= b.pruned
 	return change, ok
 }
 
 func (r *reading) survey(ctx context.Context, tx *sqlite.Tx, since map[mail.MailboxName]plan.Since, rights plan.Rights) (boxes []plan.Box, err error) {
 	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := r.offered(tx); err != nil {
 		return nil, err
 	}
 	parents := map[mail.MailboxName]bool{}

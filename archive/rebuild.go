@@ -3,6 +3,7 @@ package archive
 import (
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -61,8 +62,9 @@ type rebuilder struct {
 	// what manifests tell.
 	shallow bool
 
-	previous, was      string // digest of the last manifest, and of the one whose place that took
-	placement, mailbox int64  // the highest numbers seen
+	previous, was      string                // digest of the last manifest, and of the one whose place that took
+	missing            map[mail.Digest]error // messages whose files are missing or damaged
+	placement, mailbox int64                 // the highest numbers seen
 	message            int64
 	// base is what the numbers of changes begin at: more than any that the old
 	// catalogue gave, so that no cursor knows what it has not seen.
@@ -160,7 +162,12 @@ func (b *rebuilder) fill(ctx context.Context, numbers []int64) error {
 		}
 		b.out.Generations++
 	}
-	return b.a.update(ctx, func(tx *sqlite.Tx) error { return b.sums(tx, numbers[len(numbers)-1]) })
+	return b.a.update(ctx, func(tx *sqlite.Tx) error {
+		if err := b.retention(tx); err != nil {
+			return err
+		}
+		return b.sums(tx, numbers[len(numbers)-1])
+	})
 }
 
 // sums enters what is counted and what is next, as of generation n.
@@ -311,9 +318,17 @@ func (b *rebuilder) add(ctx context.Context, tx *sqlite.Tx, r *record) error {
 		if err == nil {
 			ident, about = known, found
 		} else {
-			b.problem(err)
-			b.out.bad = append(b.out.bad, digest)
+			b.lost(digest, err)
 		}
+	}
+	known := false
+	if err := tx.Each("SELECT EXISTS (SELECT 1 FROM message WHERE digest = ?)", []any{digest[:]}, func(rows *sql.Rows) error {
+		return rows.Scan(&known)
+	}); err != nil {
+		return err
+	}
+	if known { // it was removed, and came back
+		return tx.Exec("UPDATE message SET stored = ? WHERE digest = ?", r.Stored, digest[:])
 	}
 	b.message++
 	b.out.Messages++

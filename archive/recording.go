@@ -32,7 +32,7 @@ type Recording struct {
 
 // Begin begins a generation. Nothing of it is written before its first effect.
 // One that was interrupted before is ended now: it gets its manifest, and is
-// not complete.
+// not complete. A decision about generations that was interrupted is done now.
 //
 // An error that wraps ErrStale says that the catalogue is older than the
 // manifests beside it.
@@ -48,6 +48,9 @@ func (a *Archive) Begin(ctx context.Context) (*Recording, error) {
 	}
 	if err == nil {
 		err = a.notStale(last + 1)
+	}
+	if err == nil {
+		err = a.heedAll(ctx)
 	}
 	if err != nil {
 		return nil, fault(err)

@@ -170,6 +170,9 @@ func (v *verifier) catchUp(ctx context.Context) (caught bool, err error) {
 			return false, err
 		}
 	}
+	if err := v.a.update(ctx, b.retention); err != nil {
+		return false, err
+	}
 	for _, d := range b.out.bad {
 		v.miss(d, "is missing or damaged")
 	}

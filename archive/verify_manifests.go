@@ -148,6 +148,9 @@ func (v *verifier) makeShadow(ctx context.Context, numbers []int64, manifest fun
 				return err
 			}
 		}
+		if err := b.retention(tx); err != nil {
+			return err
+		}
 		return b.sums(tx, numbers[len(numbers)-1])
 	}); err != nil {
 		return err

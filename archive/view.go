@@ -14,7 +14,8 @@ import (
 type View struct{ reading }
 
 // View gives the mail as of generation n, whether it is complete or not; of
-// one that there never was, as of the one before it.
+// one that there never was, as of the one before it. One that is retired
+// cannot be read: ErrRetired.
 func (a *Archive) View(n int64) *View { return &View{reading{a: a, gen: n}} }
 
 // Survey lists all mailboxes as they were. The cursors name the generation: a
