@@ -133,6 +133,11 @@ func writeFile(path string, text []byte, durable bool) error {
 func (r LastRun) Alike(o LastRun) bool {
 	for _, l := range []*LastRun{&r, &o} {
 		l.Began, l.Ended, l.Next, l.LastOK = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+		if l.Backup != nil {
+			b := *l.Backup
+			b.Began, b.Ended, b.LastOK = time.Time{}, time.Time{}, time.Time{}
+			l.Backup = &b
+		}
 	}
 	return reflect.DeepEqual(r, o)
 }

@@ -141,6 +141,15 @@ func TestRenewLastRun(t *testing.T) {
 	if !next.Alike(run) || !next.Ended.Equal(run.Ended.Add(time.Hour)) {
 		t.Errorf("%+v and %+v", run, next)
 	}
+	backed := func(messages int, at time.Time) LastRun {
+		r := run
+		r.Backup = &LastBackup{Began: at, Ended: at, LastOK: at, Messages: messages}
+		return r
+	}
+	first, second := backed(3, run.Began), backed(3, next.Began)
+	if !first.Alike(second) || first.Alike(backed(4, run.Began)) || first.Alike(run) || !second.Backup.Ended.Equal(next.Began) {
+		t.Errorf("backups: %+v and %+v", first.Backup, second.Backup)
+	}
 	for what, other := range map[string]LastRun{
 		"it changed something": {Messages: 5, Copied: [2]int{1, 0}}, "it failed": {Messages: 5, Failures: 1}, "a hint": {Messages: 5, Hints: []string{"look"}},
 	} {
