@@ -34,11 +34,15 @@ func newFullAccount() *fullAccount {
 }
 
 func (a *fullAccount) run(ctx context.Context, s *Store) (*engine.Report, error) {
-	return engine.Run(ctx, engine.Options{
+	return engine.Run(ctx, a.options(s))
+}
+
+func (a *fullAccount) options(index engine.Index) engine.Options {
+	return engine.Options{
 		Account: "test", Mode: "mirror", Policy: plan.Mirror(), Bound: "me@server", KeepsRef: [2]bool{true, false},
-		Local: a.local.Open(), Remote: a.remote.Open(), Index: s, Clock: time.Now,
+		Local: a.local.Open(), Remote: a.remote.Open(), Index: index, Clock: time.Now,
 		Scope: func(mail.MailboxName, mail.Role) bool { return true },
-	})
+	}
 }
 
 // stopped checks a run that met a full disk, and mended one that has room again.

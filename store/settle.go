@@ -10,7 +10,7 @@ import (
 	"github.com/godwit-mail/godwit/sync/plan"
 )
 
-// Settle writes a settlement in one durable transaction, in this order: Drop,
+// Settle writes a settlement in one transaction, durable unless it is Loose, in this order: Drop,
 // Put, Flags, Boxes, Forget, Done, Begin, ClearPending, Pending, ClearDeclines, Declines,
 // Losses, Hold, Release, Events, Meta, Run. IDs are filled in after it is durable; if it fails,
 // neither the index nor the settlement has changed. An empty one writes
@@ -32,7 +32,11 @@ func (s *Store) Settle(ctx context.Context, st *plan.Settlement) error {
 		return fault(err)
 	}
 	var w settling
-	err := s.db.Update(ctx, func(tx *sqlite.Tx) error {
+	update := s.db.Update
+	if st.Loose {
+		update = s.db.UpdateLoose
+	}
+	err := update(ctx, func(tx *sqlite.Tx) error {
 		w = settling{tx: tx, st: st, many: s.manyChanged}
 		for _, step := range []func() error{
 			w.drop, w.putRows, w.putFlags, w.putBoxes, w.forget, w.done, w.begin, w.pending, w.declines,

@@ -3,7 +3,8 @@
 // write and check a database, and nothing of what is in it.
 //
 // Invariants:
-//   - A commit is durable when Update returns (WAL with synchronous=FULL).
+//   - A commit is durable when Update returns (WAL with synchronous=FULL),
+//     and with it what UpdateLoose committed before.
 //   - There is one writing connection; readers have connections of their own
 //     and see the last commit before they began, so that a transaction may
 //     run while rows are being read.

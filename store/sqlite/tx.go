@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 )
@@ -24,6 +25,17 @@ type Tx struct {
 // A context that has ended is honoured before the transaction begins and not
 // after: it is short, and half of it is of no use to anyone.
 func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
+	return db.update(ctx, fn, false)
+}
+
+// UpdateLoose is Update without a wait for the disk: a crash of the machine, not
+// of the process, may take the transaction back, and then all that came
+// after it as well. The next Update makes it durable.
+func (db *DB) UpdateLoose(ctx context.Context, fn func(*Tx) error) error {
+	return db.update(ctx, fn, true)
+}
+
+func (db *DB) update(ctx context.Context, fn func(*Tx) error, loose bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -37,6 +49,13 @@ func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
 		return db.grade(err)
 	}
 	defer func() { _ = conn.Close() }() // back to the pool: nothing to tell
+	if loose {
+		if err := db.synchronous(ctx, conn, "NORMAL"); err != nil {
+			return err
+		}
+		// Should it fail, what was committed stands all the same.
+		defer func() { _ = db.synchronous(ctx, conn, "FULL") }()
+	}
 	tx, err := conn.BeginTx(ctx, nil)
 	if err != nil {
 		return db.grade(err)
@@ -56,6 +75,18 @@ func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
 		return err
 	}
 	return db.grade(tx.Commit())
+}
+
+// synchronous says how durable the transactions of a connection are. If that
+// fails, the connection is not used again: a new one is as every one begins.
+func (db *DB) synchronous(ctx context.Context, conn *sql.Conn, mode string) error {
+	pragma := "PRAGMA synchronous = " + mode
+	db.watch(pragma)
+	_, err := conn.ExecContext(ctx, pragma)
+	if err != nil {
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+	}
+	return db.grade(err)
 }
 
 // View runs fn on one snapshot of the database, which writers do not disturb.

@@ -166,3 +166,48 @@ func TestReadOnlyLeavesNoTrace(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// UpdateLoose asks for no wait for the disk, and every Update after it does,
+// however the loose one ended.
+func TestUpdateLoose(t *testing.T) {
+	ctx := context.Background()
+	db := mustOpen(t, filepath.Join(t.TempDir(), "x.db"), versions(one))
+	mode := func(tx *Tx) (n int) {
+		err := tx.Each("PRAGMA synchronous", nil, func(rows *sql.Rows) error { return rows.Scan(&n) })
+		if err != nil {
+			t.Error(err)
+		}
+		return n
+	}
+	const normal, full = 1, 2
+	expect := func(when string, update func(context.Context, func(*Tx) error) error, want, n int, end error) {
+		t.Helper()
+		err := update(ctx, func(tx *Tx) error {
+			if got := mode(tx); got != want {
+				t.Errorf("%s: synchronous is %d, not %d", when, got, want)
+			}
+			return errors.Join(insert(n)(tx), end)
+		})
+		if !errors.Is(err, end) {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	stop := errors.New("stop")
+	expect("at first", db.Update, full, 2, nil)
+	expect("loose", db.UpdateLoose, normal, 3, nil)
+	expect("after a loose one", db.Update, full, 4, nil)
+	expect("loose, and fails", db.UpdateLoose, normal, 5, stop)
+	expect("after one that failed", db.Update, full, 6, nil)
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic was swallowed")
+			}
+		}()
+		_ = db.UpdateLoose(ctx, func(*Tx) error { panic("stop") })
+	}()
+	expect("after one that panicked", db.Update, full, 7, nil)
+	if got := answer(t, db, "SELECT group_concat(n) FROM number"); got != "1,2,3,4,6,7" {
+		t.Errorf("what remains: %s", got)
+	}
+}

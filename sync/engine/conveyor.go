@@ -60,7 +60,7 @@ func (r *run) gainStaged(ctx context.Context, pairs []pair) error {
 // the record of it.
 func (r *run) commit(ctx context.Context, t *transfer) error {
 	defer t.batch.Abort()
-	if err := r.begin(ctx, t.intend(0)); err != nil {
+	if err := r.beginChunk(ctx, t); err != nil {
 		return err
 	}
 	placed, err := t.batch.Commit(ctx)

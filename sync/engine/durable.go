@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"maps"
+	"slices"
 
 	"github.com/godwit-mail/godwit/sync/plan"
 )
@@ -13,7 +14,20 @@ import (
 
 // dueAlso puts off what must be in the index before the next effect, or at the
 // end of the run.
-func (r *run) dueAlso(s *plan.Settlement) { join(&r.due, s) }
+func (r *run) dueAlso(s *plan.Settlement) {
+	r.due.Loose = s.Loose && (r.due.Loose || r.due.Empty())
+	join(&r.due, s)
+}
+
+// mayBeLost tells whether a crash of the machine may take back what is recorded of a
+// chunk: it may have taken the files themselves, and the index says so already
+// (see crashed), so that the next run joins whatever it finds. A file that
+// no row knows names the message that it is of, and one that is not there is
+// copied again. A row that was there before tells more, and is kept.
+func (r *run) mayBeLost(t *transfer) bool {
+	return r.root != nil && r.root.Unsynced && r.root.Boot != "" &&
+		!slices.ContainsFunc(t.gains, func(g *plan.Gain) bool { return g.To != plan.Local || g.Row != nil })
+}
 
 // join adds to one settlement, that begins nothing, another that comes after
 // it. A row that the second drops must not be put by the first.
@@ -68,6 +82,15 @@ func (r *run) begin(ctx context.Context, in []plan.Intent) error {
 	return r.settle(ctx, &plan.Settlement{Begin: in})
 }
 
+// beginChunk is begin for a chunk that goes to a side which shows nothing of it yet.
+func (r *run) beginChunk(ctx context.Context, t *transfer) error {
+	in := t.intend(0)
+	if r.due.Loose && r.mayBeLost(t) { // what is due is of the chunk before
+		return r.settle(ctx, &plan.Settlement{Begin: in, Loose: true})
+	}
+	return r.begin(ctx, in)
+}
+
 // settle writes to the index, what is due first. It returns the error of the
 // index, which ends the run; nothing is lost of what was due then.
 func (r *run) settle(ctx context.Context, s *plan.Settlement) error {
@@ -78,7 +101,7 @@ func (r *run) settle(ctx context.Context, s *plan.Settlement) error {
 	if had {
 		all := r.due
 		join(&all, s)
-		all.Begin = s.Begin
+		all.Begin, all.Loose = s.Begin, all.Loose && s.Loose
 		s = &all
 	}
 	r.wrote = true

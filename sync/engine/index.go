@@ -39,6 +39,6 @@ type Index interface {
 
 	// Begin makes intents durable before it returns, and fills in their IDs.
 	Begin(ctx context.Context, in []plan.Intent) error
-	// Settle writes a settlement in one durable transaction.
+	// Settle writes a settlement in one transaction, durable unless it is Loose.
 	Settle(ctx context.Context, s *plan.Settlement) error
 }

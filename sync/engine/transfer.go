@@ -153,7 +153,7 @@ func (r *run) placed(ctx context.Context, t *transfer, placed []plan.Placed) {
 		}
 	}
 	r.readBack(ctx, t, rows)
-	st.Events = r.takeEvents()
+	st.Events, st.Loose = r.takeEvents(), r.mayBeLost(t)
 	r.dueAlso(&st)
 }
 

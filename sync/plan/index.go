@@ -226,6 +226,11 @@ type Settlement struct {
 	// Run ends the run: it is recorded, and what is older than its time in the
 	// event log and in the rolling window is pruned. With ID 0 it is given a number.
 	Run *RunRecord
+	// Loose: a crash of the machine may take the settlement back, with all that
+	// was settled after it; what stands then is what stood before it. The next one
+	// that is not loose makes it durable. It saves a wait for the disk, where all
+	// that it tells of may be taken back by the crash as well.
+	Loose bool
 }
 
 // Empty tells whether there is nothing to write.
