@@ -32,16 +32,25 @@ const notePrefix = "retention-"
 
 // note is where note n lies.
 func (f *files) note(n int64) string {
-	return filepath.Join(f.dir, manifestsDir, fmt.Sprintf("%s%010d.jsonl.zst", notePrefix, n))
+	return filepath.Join(f.dir, manifestsDir, noteName(n))
+}
+
+func noteName(n int64) string { return fmt.Sprintf("%s%010d.jsonl.zst", notePrefix, n) }
+
+// noteOf is the number of the note that has that file name, 0 for none.
+func noteOf(file string) int64 {
+	n, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimPrefix(file, notePrefix), ".jsonl.zst"), 10, 64)
+	if err != nil || n < 1 || file != noteName(n) {
+		return 0
+	}
+	return n
 }
 
 // notes lists the numbers of the notes.
 func (f *files) notes() (numbers []int64, err error) {
 	list, err := os.ReadDir(filepath.Join(f.dir, manifestsDir))
 	for _, e := range list {
-		name, ok := strings.CutPrefix(e.Name(), notePrefix)
-		name, whole := strings.CutSuffix(name, ".jsonl.zst")
-		if n, err := strconv.ParseInt(name, 10, 64); ok && whole && err == nil && n > 0 {
+		if n := noteOf(e.Name()); n > 0 {
 			numbers = append(numbers, n)
 		}
 	}

@@ -217,10 +217,9 @@ func prune(tx *sqlite.Tx, now time.Time) error {
 		`DELETE FROM placement WHERE id IN temp.doomed`,
 		`DROP TABLE temp.doomed`,
 		`DELETE FROM past_flags WHERE NOT ` + shown("past_flags"),
-		`DELETE FROM mailbox_name WHERE gen_to IS NOT NULL AND NOT ` + shown("mailbox_name") + `
-			AND name NOT IN (SELECT what FROM hold WHERE kind = '` + holdMailbox + `')`,
-		`DELETE FROM mailbox WHERE NOT EXISTS (SELECT 1 FROM mailbox_name n WHERE n.mailbox = mailbox.id)
-			AND NOT EXISTS (SELECT 1 FROM placement p WHERE p.mailbox = mailbox.id)`,
+		// With its names; of one that shows all are kept, a hold may be by any.
+		`DELETE FROM mailbox WHERE NOT EXISTS (SELECT 1 FROM placement p WHERE p.mailbox = mailbox.id)
+			AND NOT EXISTS (SELECT 1 FROM mailbox_name n WHERE n.mailbox = mailbox.id AND (n.gen_to IS NULL OR ` + shown("n") + `))`,
 		`DELETE FROM quarantine WHERE gen_to IS NOT NULL AND NOT ` + shown("quarantine"),
 	} {
 		if err := tx.Exec(statement); err != nil {

@@ -166,6 +166,11 @@ func (k *keeper) checkKept() {
 	}
 	k.must(k.a.catalogue.Load().Integrity(ctx))
 	k.checkFiles()
+	k.must(k.a.Close())
+	if out, err := Verify(ctx, VerifyOptions{Options: k.opt, ReadData: true}); err != nil || len(out.Findings) > 0 || len(out.Strays) > 0 {
+		t.Errorf("verified: %+v, %v", out, err)
+	}
+	k.a = open(t, k.opt)
 }
 
 // checkFiles: the files of messages are those that the catalogue names.

@@ -65,17 +65,22 @@ func (v *verifier) messages(ctx context.Context) error {
 // whose file has another size than was written is put first.
 func (v *verifier) candidates(ctx context.Context) (out []candidate, err error) {
 	sized := v.book() == v.a // the sizes of files are told by the catalogue alone
-	query := "SELECT m.id, m.digest, m.stored, coalesce(r.at, 0) FROM message m LEFT JOIN read_back r ON r.message = m.id"
+	query := `SELECT m.id, m.digest, m.stored, coalesce(r.at, 0), EXISTS (SELECT 1 FROM placement p WHERE p.message = m.id)
+		FROM message m LEFT JOIN read_back r ON r.message = m.id`
 	err = v.book().each(ctx, query, nil, func(rows *sql.Rows) error {
 		c := candidate{chance: rand.Uint32()}
 		var digest []byte
-		if err := rows.Scan(&c.id, &digest, &c.stored, &c.at); err != nil {
+		var lies bool
+		if err := rows.Scan(&c.id, &digest, &c.stored, &c.at, &lies); err != nil {
 			return err
 		}
 		if err := setDigest(&c.digest, digest); err != nil {
 			return err
 		}
 		st, err := os.Lstat(v.files.message(c.digest))
+		if errors.Is(err, fs.ErrNotExist) && !lies {
+			return nil // it was removed after this catalogue, or what it is made of, was written
+		}
 		v.out.Messages++
 		v.out.Stored += c.stored
 		switch {
@@ -282,7 +287,7 @@ func (v *verifier) strays(ctx context.Context) error {
 	}
 	expected := map[string]bool{
 		".": true, CatalogueFile: true, CatalogueFile + "-wal": true, CatalogueFile + "-shm": true, readmeFile: true,
-		messagesDir: true, manifestsDir: true, tmpDir: true, damagedDir: true,
+		CopyFile: true, messagesDir: true, manifestsDir: true, tmpDir: true, damagedDir: true,
 	}
 	return filepath.WalkDir(v.o.Dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || ctx.Err() != nil {
@@ -297,7 +302,7 @@ func (v *verifier) strays(ctx context.Context) error {
 		case dir == damagedDir || strings.HasPrefix(rel, CatalogueFile+".damaged-"):
 			v.out.Aside = append(v.out.Aside, rel)
 		case expected[rel]:
-		case dir == manifestsDir && manifestOf(name) > 0:
+		case dir == manifestsDir && (manifestOf(name) > 0 || noteOf(name) > 0):
 		case dir == messagesDir && e.IsDir() && len(name) == 2:
 		case filepath.Dir(dir) == messagesDir && known[strings.TrimSuffix(name, ".zst")] && strings.HasPrefix(name, filepath.Base(dir)):
 		default:
