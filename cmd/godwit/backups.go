@@ -190,13 +190,17 @@ func (b *backing) count(ctx context.Context, r *backedUp, kept *archive.Archive,
 		}
 	}
 	if r.Generation == nil && l.Generation > 0 {
-		return nil
+		// One that died after it had made a generation could not remember it.
+		newest, err := kept.Latest(ctx)
+		if err != nil && !errors.Is(err, archive.ErrNoGeneration) || newest.Number == l.Generation {
+			return err
+		}
 	}
 	all, err := kept.Generations(ctx)
 	if err != nil {
 		return err
 	}
-	l.Stored = 0
+	l.Generation, l.Made, l.Mailboxes, l.Messages, l.Stored = 0, time.Time{}, 0, 0, 0
 	for _, g := range all {
 		l.Stored += g.Stored
 		if g.Complete && g.Retired.IsZero() {

@@ -279,6 +279,24 @@ func TestBackupIndexLost(t *testing.T) {
 	})
 }
 
+// A backup that died after it had made its generation, before it could
+// remember it: the next one tells of that generation.
+func TestBackupNotRemembered(t *testing.T) {
+	a := newAccount(t, imaptest.Dovecot(t), "me")
+	h := newHand(a)
+	h.write("INBOX", 3)
+	a.alone()
+	a.sync()
+	remembered := filepath.Join(a.state, "me", "last-run")
+	was, err := os.ReadFile(remembered)
+	must(t, err)
+	h.write("Work", 2)
+	a.sync().tells(t, "generation #2")
+	must(t, os.WriteFile(remembered, was, 0o600))
+	a.sync().tells(t, "backup: nothing changed since generation #2")
+	a.exits(0, "status").tells(t, "backup: generation #2 of ")
+}
+
 // An archive whose disk is not mounted: nothing is written where it would be.
 func TestBackupNotMounted(t *testing.T) {
 	a := newAccount(t, imaptest.Dovecot(t), "me")

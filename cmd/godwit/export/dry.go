@@ -1,6 +1,7 @@
 package export
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,12 +22,19 @@ func DryMbox(path string) (Writer, error) {
 
 // DryEML tells what EML would do.
 func DryEML(dir string) (Writer, error) {
-	seen := map[string]bool{}
+	index, err := os.ReadFile(path.Join(dir, indexFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	told, _, err := readCopies(bytes.NewReader(index))
+	if err != nil {
+		return nil, err
+	}
 	return dry(func(m Message) (string, bool, error) {
-		where := path.Join(dir, folderPath(m.Mailbox), m.Ident.Body.String()+".eml")
+		name := path.Join(folderPath(m.Mailbox), m.Ident.Body.String()+".eml")
+		where := path.Join(dir, name)
 		_, err := os.Lstat(where)
-		there := err == nil || seen[where]
-		seen[where] = true
+		there := told.next(name) && err == nil
 		if errors.Is(err, fs.ErrNotExist) {
 			err = nil
 		}

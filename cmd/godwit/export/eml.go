@@ -37,8 +37,41 @@ type eml struct {
 	dir   string
 	root  *os.Root // no way leads out of it, by a name or by a link
 	index *os.File
-	have  map[string]bool // files that the index tells of
+	told  copies
 	made  map[string]bool // directories to be synced
+}
+
+// copies tell the messages of a mailbox apart that are the same, each with
+// flags and a date of its own: the index has a line for each, of one file.
+type copies struct {
+	had map[string]int // lines for a file from an earlier time
+	met map[string]int // messages of that file since
+}
+
+// readCopies reads an index, and tells where its last whole line ends.
+func readCopies(index io.Reader) (c copies, end int64, err error) {
+	c = copies{map[string]int{}, map[string]int{}}
+	lines := bufio.NewReader(index)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if err == io.EOF {
+			return c, end, nil // what is left of a line was never told
+		}
+		if err != nil {
+			return c, end, err
+		}
+		end += int64(len(line))
+		var old entry
+		if json.Unmarshal(line, &old) == nil {
+			c.had[old.File]++
+		}
+	}
+}
+
+// next tells whether the index has a line for one more message of a file.
+func (c copies) next(file string) bool {
+	c.met[file]++
+	return c.met[file] <= c.had[file]
 }
 
 // EML writes into a directory, which is made if it is missing. What it holds
@@ -51,21 +84,18 @@ func EML(dir string) (Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &eml{dir: dir, root: root, have: map[string]bool{}, made: map[string]bool{".": true}}
+	e := &eml{dir: dir, root: root, made: map[string]bool{".": true}}
 	if e.index, err = root.OpenFile(indexFile, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600); err != nil {
 		root.Close()
 		return nil, err
 	}
-	lines := bufio.NewReader(e.index)
-	for {
-		line, err := lines.ReadBytes('\n')
-		var old entry
-		if json.Unmarshal(line, &old) == nil {
-			e.have[old.File] = true
-		}
-		if err != nil {
-			break
-		}
+	var end int64
+	if e.told, end, err = readCopies(e.index); err == nil {
+		err = e.index.Truncate(end) // a line that a dying process left half
+	}
+	if err != nil {
+		e.Abort()
+		return nil, err
 	}
 	return e, nil
 }
@@ -89,7 +119,7 @@ func (e *eml) Put(m Message) (string, bool, error) {
 			return "", false, err
 		}
 	}
-	if e.have[name] {
+	if e.told.next(name) {
 		return where, !there, nil
 	}
 	return where, true, e.note(name, m)
@@ -150,7 +180,6 @@ func (e *eml) note(name string, m Message) error {
 	if err != nil {
 		return err
 	}
-	e.have[name] = true
 	_, err = e.index.Write(append(text, '\n'))
 	return err
 }

@@ -169,6 +169,51 @@ func TestEML(t *testing.T) {
 	}
 }
 
+// Copies of one message in one mailbox have a line of the index each, also when
+// they are written in several goes, of which one died within a line.
+func TestEMLOfCopies(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "out")
+	index := filepath.Join(dir, "index.jsonl")
+	var copies []Message
+	for _, flag := range []mail.Flag{mail.Seen, mail.Flagged, "$Todo"} {
+		m := message(t, "INBOX", "Subject: a\r\n\r\n")
+		m.Flags = mail.NewFlagSet(flag)
+		copies = append(copies, m)
+	}
+	for _, want := range [][]bool{{true, true}, {false, false, true}, {false, false, false}} {
+		w, err := EML(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, wrote := range want {
+			if _, did, err := w.Put(copies[i]); did != wrote || err != nil {
+				t.Fatalf("copy %d: wrote %v, %v", i, did, err)
+			}
+		}
+		if err := w.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(index)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(index, append(b, `{"file":"INB`...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var flags []string
+		for line := range strings.Lines(string(b)) {
+			var e entry
+			if err := json.Unmarshal([]byte(line), &e); err != nil {
+				t.Fatalf("%q: %v", line, err)
+			}
+			flags = append(flags, e.Flags...)
+		}
+		if got := strings.Join(flags, " "); got != strings.Join([]string{`\Seen`, `\Flagged`, "$Todo"}[:len(flags)], " ") || len(flags) != max(2, len(want)) {
+			t.Errorf("the index has %q", got)
+		}
+	}
+}
+
 func TestEMLStaysInItsDirectory(t *testing.T) {
 	parent := t.TempDir()
 	dir := filepath.Join(parent, "out")
@@ -220,13 +265,13 @@ func TestDry(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	put(DryEML, dir, true, true, false)
+	put(DryEML, dir, true, true, true)
 	put(DryMbox, dir, true, true, true)
 	if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("something was written: %v", err)
 	}
 	put(EML, dir, true)
-	put(DryEML, dir, false, true, false)
+	put(DryEML, dir, false, true, true)
 	if _, err := DryMbox(dir); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("an mbox that exists: %v", err)
 	}
