@@ -4,7 +4,8 @@
 # make fuzz    longer fuzzing: make fuzz FUZZTIME=10m
 # make soak    accounts that live on while runs are killed and cut, held against
 #              a model: make soak SEEDS=400 FIRST=1000 ROUNDS=20; and a daemon that
-#              keeps 20 accounts in step, idle first, then killed: MINUTES=15
+#              keeps 20 accounts in step, idle first, then killed: MINUTES=15; and
+#              a life of 10,000 messages in 200 backups, restored as of 50 moments
 # make bench   godwit beside mbsync and OfflineIMAP on the same work: make bench
 #              BENCH='^(nochange|new)/' ROUNDS=3 MESSAGES=20000 MBSYNC=PATH TOOLS=mbsync PROFILE=DIR STORE=maildir
 
@@ -57,6 +58,7 @@ fuzz:
 soak: packages
 	$(GO) test -count=1 -timeout 0 ./sync/engine -run Torture -seeds $$(($(SEEDS) * 50)) -first $$(($(FIRST) * 50))
 	$(GO) test -count=1 -timeout 0 ./cmd/godwit/e2e -run 'TestRestoreMany$$' -restore-messages 5000
+	$(GO) test -count=1 -timeout 0 -v ./cmd/godwit/e2e -run 'TestPast$$' -past-states 200 -past-messages 10000 -past-moments 50 -past-seed $$(($(FIRST) + 1))
 	$(GO) test -count=1 -timeout 0 ./imap -run 'EveryCommand|EveryByte|Silent' -every 1
 	$(GO) test -count=1 -timeout 0 -v ./cmd/godwit/soak -run 'TestSoak$$' -seeds $(SEEDS) -first $(FIRST) -rounds $(ROUNDS)
 	$(GO) test -count=1 -timeout 0 -v ./cmd/godwit/soak -run DaemonSoak -accounts 20 -boxes 50 -idle 5m -first $(FIRST) -minutes $(MINUTES)

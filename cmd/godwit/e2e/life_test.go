@@ -134,11 +134,15 @@ func (l *life) letter() *kept {
 	l.count.came++
 	switch l.rng.IntN(20) {
 	case 0:
-		k.body = l.odd[l.rng.IntN(len(l.odd))]
+		i := l.rng.IntN(len(l.odd))
+		k.body, k.date = l.odd[i], date(i)
 		return k
 	case 1:
 		if list := l.boxes[l.any()].list; len(list) > 0 {
-			k.body = list[l.rng.IntN(len(list))].body
+			// As a mail program copies it; a date of its own is not to be told from
+			// the other's after a move.
+			was := list[l.rng.IntN(len(list))]
+			k.body, k.date = was.body, was.date
 			return k
 		}
 	}
