@@ -245,6 +245,9 @@ func (r *run) bindFound(ctx context.Context, in plan.Intent, found plan.Found, b
 		row.Stat = found.Stat
 	}
 	row.State = plan.Paired
+	if row.At[s.Other()].IsZero() { // its epoch changed there: it is found again
+		row.State = plan.Unbound
+	}
 	r.dueAlso(&plan.Settlement{
 		Put: []*plan.Row{&row}, Done: []int64{in.ID},
 		Events: []plan.Event{{Verb: string(VerbCopied), Side: s, Mailbox: r.name(s, in.To), Ident: in.Item.Ident.Body, Text: "found after an interrupted run"}},

@@ -591,3 +591,21 @@ func TestMovedBackAfterAMoveThatWasNotRecorded(t *testing.T) {
 		w.agree(t)
 	})
 }
+
+// The same where the server numbers the mailbox anew meanwhile: the message is
+// found where it was moved to, and on the server again by what it is.
+func TestMoveOutOfARenumberedMailboxThatWasNotRecorded(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.remote.CreateBox("Work")
+		w.fill(t, "INBOX", 0, 10)
+		w.remote.Move("INBOX", find(w.remote, "INBOX", 3), "Work", false)
+		w.remote.ResetEpoch("INBOX")
+		w.die(t, "local do move", sidetest.DieAfter)
+		need(t, find(w.local, "Work", 3) != "", "not moved")
+		for range 2 {
+			rep := w.run(t)
+			need(t, rep.Exit() == 0, "exit %d: %v", rep.Exit(), rep.Faults)
+		}
+		w.agree(t)
+	})
+}
