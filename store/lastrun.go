@@ -94,15 +94,18 @@ func WriteLastRun(dir string, run LastRun) error { return writeLastRun(dir, run,
 // (ReadLastRun says so, and the next run writes it anew).
 func RenewLastRun(dir string, run LastRun) error { return writeLastRun(dir, run, false) }
 
-func writeLastRun(dir string, run LastRun, durable bool) error {
-	text, err := json.MarshalIndent(run, "", "  ")
+func writeLastRun(dir string, run LastRun, durable bool) error { return write(dir, LastRunFile, run, durable) }
+
+// write replaces a file of the state directory that tells of something.
+func write(dir, file string, what any, durable bool) error {
+	text, err := json.MarshalIndent(what, "", "  ")
 	if err != nil {
 		return err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	path := filepath.Join(dir, LastRunFile)
+	path := filepath.Join(dir, file)
 	temporary := path + ".new"
 	if err := writeFile(temporary, append(text, '\n'), durable); err != nil {
 		return err
@@ -145,14 +148,19 @@ func (r LastRun) Alike(o LastRun) bool {
 // ReadLastRun reads the file in dir. Before the first run the error wraps
 // fs.ErrNotExist.
 func ReadLastRun(dir string) (LastRun, error) {
-	var run LastRun
-	path := filepath.Join(dir, LastRunFile)
+	return read[LastRun](dir, LastRunFile)
+}
+
+// read reads what write wrote.
+func read[T any](dir, file string) (T, error) {
+	var out, none T
+	path := filepath.Join(dir, file)
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return run, err
+		return none, err
 	}
-	if err := json.Unmarshal(text, &run); err != nil {
-		return LastRun{}, fmt.Errorf("reading %s: %w: the next run writes it anew", path, err)
+	if err := json.Unmarshal(text, &out); err != nil {
+		return none, fmt.Errorf("reading %s: %w: the next run writes it anew", path, err)
 	}
-	return run, nil
+	return out, nil
 }
