@@ -96,11 +96,7 @@ func (a *Archive) setHold(ctx context.Context, h Hold, as string) error {
 	if err != nil {
 		return fault(err)
 	}
-	r := record{Type: as, N: h.Generation}
-	if h.Mailbox != "" {
-		r.Mailbox = &h.Mailbox
-	}
-	return fault(a.decide(ctx, []record{r}))
+	return fault(a.decide(ctx, []record{h.record(as)}))
 }
 
 // String says what is held.

@@ -25,8 +25,8 @@ type span struct {
 
 // generation writes all records of generation head.N, be it the newest or one
 // of long ago: the same in both cases, to the last bit, as long as nothing of
-// it was given up.
-func (m *manifestWriter) generation(tx *sqlite.Tx, head, end *record) error {
+// it was given up. more are records that the catalogue does not tell.
+func (m *manifestWriter) generation(tx *sqlite.Tx, head, end *record, more ...record) error {
 	g := span{n: head.N}
 	var began int64
 	var previous []byte
@@ -52,9 +52,13 @@ func (m *manifestWriter) generation(tx *sqlite.Tx, head, end *record) error {
 		func() error { return m.messages(tx, g) },
 		func() error { return m.placements(tx, g) },
 		func() error { return m.quarantine(tx, g) },
-		func() error { return m.json.Encode(end) },
 	} {
 		if err := step(); err != nil {
+			return err
+		}
+	}
+	for _, r := range append(more, *end) {
+		if err := m.json.Encode(r); err != nil {
 			return err
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -32,18 +31,7 @@ const notePrefix = "retention-"
 
 // note is where note n lies.
 func (f *files) note(n int64) string {
-	return filepath.Join(f.dir, manifestsDir, noteName(n))
-}
-
-func noteName(n int64) string { return fmt.Sprintf("%s%010d.jsonl.zst", notePrefix, n) }
-
-// noteOf is the number of the note that has that file name, 0 for none.
-func noteOf(file string) int64 {
-	n, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimPrefix(file, notePrefix), ".jsonl.zst"), 10, 64)
-	if err != nil || n < 1 || file != noteName(n) {
-		return 0
-	}
-	return n
+	return filepath.Join(f.dir, manifestsDir, notePrefix+manifestName(n))
 }
 
 // notes lists the numbers of the notes.
@@ -56,6 +44,15 @@ func (f *files) notes() (numbers []int64, err error) {
 	}
 	slices.Sort(numbers)
 	return numbers, unlessAbsent(err)
+}
+
+// noteOf is the number of the note that has that file name, 0 for none.
+func noteOf(file string) int64 {
+	name, ok := strings.CutPrefix(file, notePrefix)
+	if !ok {
+		return 0
+	}
+	return manifestOf(name)
 }
 
 // lastNote is the number of the last note that was done, and the digest of its
@@ -149,6 +146,7 @@ func (a *Archive) heedAll(ctx context.Context) error {
 type note struct {
 	retired  bool   // it retires generations: what that leaves behind is for prune
 	previous string // digest of the one before, as it says
+	was      string // digest of the one whose place it took, if it did
 }
 
 // applyNote enters what a note says into the catalogue. One that cannot be
@@ -162,7 +160,7 @@ func (f *files) applyNote(tx *sqlite.Tx, n int64) (done note, err error) {
 			if r.N != n || r.Format != manifestFormat || r.Began == nil {
 				return fmt.Errorf("%w: %s is not what it should be", ErrDamaged, f.note(n))
 			}
-			at, done.previous = *r.Began, r.Previous
+			at, done.previous, done.was = *r.Began, r.Previous, r.Was
 		case recordRetired:
 			done.retired = true
 			return tx.Exec("UPDATE generation SET retired = ? WHERE n = ? AND retired = 0", moment(at), r.N)

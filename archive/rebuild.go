@@ -45,12 +45,15 @@ func Rebuild(ctx context.Context, o Options) (*Rebuilt, error) {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	b := &rebuilder{a: &Archive{opt: o, files: &files{dir: o.Dir, sync: !o.NoSync, seam: o.seam}}}
-	b.manifest = b.a.files.readManifest
+	b := newRebuilder(&Archive{opt: o, files: &files{dir: o.Dir, sync: !o.NoSync, seam: o.seam}})
 	if err := b.run(ctx); err != nil {
 		return nil, fault(fmt.Errorf("rebuild the catalogue: %w", err))
 	}
 	return &b.out, nil
+}
+
+func newRebuilder(a *Archive) *rebuilder {
+	return &rebuilder{a: a, manifest: a.files.readManifest, missing: map[mail.Digest]error{}}
 }
 
 type rebuilder struct {
@@ -63,6 +66,7 @@ type rebuilder struct {
 	shallow bool
 
 	previous, was      string                // digest of the last manifest, and of the one whose place that took
+	noteWas            string                // the same of the last note
 	missing            map[mail.Digest]error // messages whose files are missing or damaged
 	placement, mailbox int64                 // the highest numbers seen
 	message            int64
@@ -162,16 +166,20 @@ func (b *rebuilder) fill(ctx context.Context, numbers []int64) error {
 		}
 		b.out.Generations++
 	}
-	return b.a.update(ctx, func(tx *sqlite.Tx) error {
-		if err := b.retention(tx); err != nil {
-			return err
-		}
-		return b.sums(tx, numbers[len(numbers)-1])
-	})
+	return b.a.update(ctx, func(tx *sqlite.Tx) error { return b.sums(tx, numbers[len(numbers)-1]) })
 }
 
-// sums enters what is counted and what is next, as of generation n.
+// sums enters what was decided, what is counted and what is next, as of
+// generation n.
 func (b *rebuilder) sums(tx *sqlite.Tx, n int64) error {
+	if err := b.retention(tx); err != nil {
+		return err
+	}
+	return b.count(tx, n)
+}
+
+// count enters what is counted and what is next.
+func (b *rebuilder) count(tx *sqlite.Tx, n int64) error {
 	if err := tx.Exec("UPDATE mailbox SET messages = (SELECT count(*) FROM placement p WHERE p.mailbox = mailbox.id AND p.gen_to IS NULL)"); err != nil {
 		return err
 	}
@@ -311,14 +319,14 @@ func (b *rebuilder) add(ctx context.Context, tx *sqlite.Tx, r *record) error {
 	}
 	ident, about := mail.Identity{Wire: digest, Body: digest, Size: r.Size}, summary{}
 	if !b.shallow {
-		known, found, err := b.a.files.identify(ctx, digest, r.Size)
+		is, found, err := b.a.files.identify(ctx, digest, r.Size)
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		if err == nil {
-			ident, about = known, found
+			ident, about = is, found
 		} else {
-			b.lost(digest, err)
+			b.missing[digest] = err
 		}
 	}
 	known := false

@@ -65,9 +65,10 @@ func (b *rebuilder) note(tx *sqlite.Tx, n int64) (note, error) {
 		return done, tx.Exec("INSERT INTO retention VALUES (?, 0, zeroblob(32))", n)
 	case err != nil:
 		return done, fmt.Errorf("%s: %w", path, err)
-	case last > 0 && last == n-1 && done.previous != digest.String():
+	case last > 0 && last == n-1 && done.previous != digest.String() && (b.noteWas == "" || done.previous != b.noteWas):
 		b.problem(fmt.Errorf("%w: %s is not the one that follows the one before", ErrDamaged, path))
 	}
+	b.noteWas = done.was
 	return done, nil
 }
 
@@ -89,12 +90,4 @@ func (b *rebuilder) lacks(tx *sqlite.Tx, digest mail.Digest, why error) error {
 		return tx.Exec("DELETE FROM message WHERE digest = ?", digest[:])
 	}
 	return nil
-}
-
-// lost notes a message whose file is missing or damaged.
-func (b *rebuilder) lost(digest mail.Digest, why error) {
-	if b.missing == nil {
-		b.missing = map[mail.Digest]error{}
-	}
-	b.missing[digest] = why
 }

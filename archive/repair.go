@@ -150,7 +150,7 @@ func (v *verifier) catchUp(ctx context.Context) (caught bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	b := &rebuilder{a: v.a, manifest: v.files.readManifest}
+	b := newRebuilder(v.a)
 	if err := b.from(ctx); err != nil {
 		return false, err
 	}
@@ -164,19 +164,19 @@ func (v *verifier) catchUp(ctx context.Context) (caught bool, err error) {
 			if err := b.generation(ctx, tx, n); err != nil {
 				return err
 			}
-			return b.sums(tx, n)
+			return b.count(tx, n)
 		})
 		if err != nil {
 			return false, err
 		}
 	}
-	if err := v.a.update(ctx, b.retention); err != nil {
-		return false, err
-	}
-	for _, d := range b.out.bad {
+	for d := range b.missing {
 		v.miss(d, "is missing or damaged")
 	}
 	v.stale = false
+	if err := v.a.update(ctx, b.retention); err != nil {
+		return false, err
+	}
 	v.later = append(v.later, Finding{Kind: DamagedCatalogue, File: CatalogueFile, Text: text, Repaired: true, How: "brought up to date from the manifests"})
 	return true, nil
 }

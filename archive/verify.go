@@ -126,6 +126,7 @@ type verifier struct {
 	column map[int64]mail.Digest // digests of manifests that are wrong in the catalogue
 
 	shadow *Archive               // what the manifests make of it
+	before *sqlite.Tx             // what they made of it up to one that is looked at
 	later  []Finding              // of the catalogue and manifests, until it is known whether they could be mended
 	bad    map[mail.Digest]string // messages whose file is damaged, and how
 	rows   []Message              // messages of which the catalogue says other than their files
@@ -142,7 +143,7 @@ func Verify(ctx context.Context, o VerifyOptions) (out *Verified, err error) {
 	}
 	v := &verifier{o: o, files: &files{dir: o.Dir, sync: !o.NoSync, seam: o.seam}, column: map[int64]mail.Digest{}, bad: map[mail.Digest]string{}}
 	defer func() { err = errors.Join(err, v.close()) }()
-	for _, step := range []func(context.Context) error{v.openBooks, v.readManifests, v.compareBooks, v.mendBooks, v.messages, v.strays} {
+	for _, step := range []func(context.Context) error{v.openBooks, v.notes, v.readManifests, v.compareBooks, v.mendBooks, v.messages, v.strays} {
 		if err := step(ctx); err != nil {
 			return &v.out, fault(err)
 		}
@@ -216,6 +217,11 @@ func (v *verifier) endInterrupted(ctx context.Context) error {
 		v.last, open, err = lastGeneration(tx)
 		return err
 	})
+	if err == nil && !open {
+		if err = v.a.heedAll(ctx); errors.Is(err, ErrDamaged) {
+			err = nil // it is told by itself
+		}
+	}
 	if err != nil || !open {
 		return err
 	}

@@ -24,6 +24,9 @@ var compared = []struct {
 		began || ' ' || ended || ' ' || complete || ' ' || came || ' ' || went || ' ' || changed || ' ' || moved || ' '
 			|| mailboxes || ' ' || messages || ' ' || bytes || ' ' || stored || ' ' || why
 		FROM generation ORDER BY 1`, false},
+	{"schema", `SELECT type || ' ' || name, 1, NULL, coalesce(sql, '') FROM sqlite_schema ORDER BY 1`, false},
+	{"retired generation", `SELECT printf('#%010d', n), n, NULL, retired FROM generation WHERE retired <> 0 ORDER BY 1`, false},
+	{"hold", `SELECT kind || ' ' || what, 1, NULL, since FROM hold ORDER BY 1`, false},
 	{"mailbox", `SELECT printf('%010d from #%010d', mailbox, gen_from), gen_from, gen_to, name FROM mailbox_name
 		WHERE gen_from <> coalesce(gen_to, 0) ORDER BY 1`, false},
 	{"size of message", `SELECT lower(hex(digest)), (SELECT min(gen_from) FROM placement p WHERE p.message = m.id AND gen_from <> coalesce(gen_to, 0)),

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
 
@@ -138,8 +139,10 @@ func (v *verifier) makeShadow(ctx context.Context, numbers []int64, manifest fun
 	if len(numbers) == 0 {
 		return nil
 	}
-	b := &rebuilder{a: v.shadow, shallow: true, manifest: manifest}
+	b := newRebuilder(v.shadow)
+	b.shallow, b.manifest = true, manifest
 	if err := v.shadow.update(ctx, func(tx *sqlite.Tx) error {
+		v.before = tx
 		for _, n := range numbers {
 			if err := b.generation(ctx, tx, n); err != nil {
 				return err
@@ -147,9 +150,6 @@ func (v *verifier) makeShadow(ctx context.Context, numbers []int64, manifest fun
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-		}
-		if err := b.retention(tx); err != nil {
-			return err
 		}
 		return b.sums(tx, numbers[len(numbers)-1])
 	}); err != nil {
@@ -253,7 +253,11 @@ func (v *verifier) anew(ctx context.Context, b *broken, m *manifestFile, column 
 	if was == "" && len(column) == len(mail.Digest{}) {
 		was = mail.Digest(column).String()
 	}
-	data, err := v.a.manifestAgain(ctx, b.n, record{Instance: instances[0], Was: was})
+	ends, err := v.forgotten(ctx, b.n)
+	if err != nil {
+		return err
+	}
+	data, err := v.a.manifestAgain(ctx, b.n, record{Instance: instances[0], Was: was}, ends...)
 	if b.anew = data; v.hurt(ctx, err) {
 		return nil
 	}
@@ -262,7 +266,7 @@ func (v *verifier) anew(ctx context.Context, b *broken, m *manifestFile, column 
 
 // manifestAgain gives the manifest of a generation that has ended, as the
 // catalogue tells it.
-func (a *Archive) manifestAgain(ctx context.Context, n int64, head record) ([]byte, error) {
+func (a *Archive) manifestAgain(ctx context.Context, n int64, head record, more ...record) ([]byte, error) {
 	g, err := a.Generation(ctx, n)
 	if err != nil {
 		return nil, err
@@ -274,9 +278,70 @@ func (a *Archive) manifestAgain(ctx context.Context, n int64, head record) ([]by
 	}
 	head.Type, head.Format, head.N = recordGeneration, manifestFormat, n
 	end := record{Type: recordEnd, N: n, Ended: &g.Ended, Complete: &g.Complete, Why: g.Why}
-	err = a.view(ctx, func(tx *sqlite.Tx) error { return m.generation(tx, &head, &end) })
+	err = a.view(ctx, func(tx *sqlite.Tx) error { return m.generation(tx, &head, &end, more...) })
 	if err = errors.Join(err, m.buf.Flush(), m.enc.Close()); err != nil {
 		return nil, err
 	}
 	return file.Bytes(), nil
+}
+
+// forgotten are the ends of what began before generation n and of which the
+// catalogue knows nothing any more, since only retired generations showed it,
+// unless a later manifest tells of its end.
+func (v *verifier) forgotten(ctx context.Context, n int64) (list []record, err error) {
+	open := map[string]record{}
+	for _, of := range []struct{ as, query string }{
+		{recordGone, "SELECT id, '', '', '' FROM placement WHERE gen_to IS NULL"},
+		{recordMailbox, "SELECT mailbox, '', '', '' FROM mailbox_name WHERE gen_to IS NULL"},
+		{recordReleased, "SELECT gen_from, mailbox, uidvalidity, uid FROM quarantine WHERE gen_to IS NULL"},
+	} {
+		err := v.before.Each(of.query, nil, func(rows *sql.Rows) error {
+			r := record{Type: of.as, Removed: of.as == recordMailbox}
+			var box mail.MailboxName
+			err := rows.Scan(&r.ID, &box, &r.UIDValidity, &r.UID)
+			key := r.key(box)
+			if of.as == recordReleased {
+				r.ID, r.Mailbox = 0, &box
+			}
+			open[key] = r
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	for _, of := range []struct{ as, query string }{
+		{recordGone, "SELECT id, '', '', '' FROM placement"},
+		{recordMailbox, "SELECT id, '', '', '' FROM mailbox"},
+		{recordReleased, "SELECT gen_from, mailbox, uidvalidity, uid FROM quarantine"},
+	} {
+		err := v.a.each(ctx, of.query, nil, func(rows *sql.Rows) error {
+			r := record{Type: of.as}
+			var box mail.MailboxName
+			err := rows.Scan(&r.ID, &box, &r.UIDValidity, &r.UID)
+			delete(open, r.key(box))
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	for m := n + 1; m <= v.last && len(open) > 0; m++ {
+		_, err := v.files.eachRecord(v.files.manifest(m), func(r *record) error {
+			delete(open, r.key(""))
+			return ctx.Err()
+		})
+		if ctx.Err() != nil {
+			return nil, err // what cannot be read is told by itself
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(open)) {
+		list = append(list, open[key])
+	}
+	return list, nil
+}
+
+// key names what a record ends.
+func (r *record) key(box mail.MailboxName) string {
+	return fmt.Sprint(r.Type, r.ID, box, r.UIDValidity, r.UID)
 }

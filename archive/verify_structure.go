@@ -31,9 +31,9 @@ var rules = []struct{ what, query string }{
 	{"the names of a mailbox overlap", `SELECT 'mailbox ' || mailbox || ' from #' || gen_from FROM (
 		SELECT mailbox, gen_from, lag(coalesce(gen_to, 1 << 62)) OVER (PARTITION BY mailbox ORDER BY gen_from) AS before FROM mailbox_name) WHERE before > gen_from`},
 	{"a message lies in a mailbox when that is not there", `SELECT 'message ' || p.id || ' in mailbox ' || p.mailbox FROM placement p
-		WHERE p.gen_from <> coalesce(p.gen_to, 0) AND (
-			NOT EXISTS (SELECT 1 FROM mailbox_name n WHERE n.mailbox = p.mailbox AND n.gen_from <= p.gen_from)
-			OR coalesce(p.gen_to, 1 << 62) > (SELECT max(coalesce(n.gen_to, 1 << 62)) FROM mailbox_name n WHERE n.mailbox = p.mailbox))`},
+		LEFT JOIN (SELECT mailbox, min(gen_from) AS made, max(coalesce(gen_to, 1 << 62)) AS removed FROM mailbox_name GROUP BY mailbox) b ON b.mailbox = p.mailbox
+		WHERE EXISTS (SELECT 1 FROM generation g WHERE g.retired = 0 AND g.n >= p.gen_from AND g.n < coalesce(p.gen_to, 1 << 62)
+			AND (b.mailbox IS NULL OR g.n < b.made OR g.n >= b.removed))`},
 	{"the flags of a message have no value in a generation, or two", `SELECT 'message ' || placement || ' from #' || gen_from FROM (
 		SELECT placement, gen_from, coalesce(lag(gen_to) OVER (PARTITION BY placement ORDER BY gen_from, gen_to IS NULL), first) AS before FROM (
 			SELECT f.placement, f.gen_from, f.gen_to, p.gen_from AS first FROM past_flags f JOIN placement p ON p.id = f.placement
