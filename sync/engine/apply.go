@@ -41,6 +41,7 @@ func (r *run) apply(ctx context.Context, p *plan.Plan) error {
 	}
 	if work {
 		r.dueEpochs()
+		r.dueHeld()
 	}
 	steps := []func(context.Context, *plan.Plan) error{r.bind, r.gainSure, r.flag, r.move, r.lose, r.moveRest, r.dropDoubles, r.removeBoxes}
 	for i, step := range steps {

@@ -169,16 +169,34 @@ func (r *run) logWaiting(p plan.Pending) {
 	r.log(logPending, Event{Side: p.Side, Mailbox: r.name(p.Side, p.At.Box), Row: p.Row, Digest: p.Ident.Body, Text: text})
 }
 
-// takeHeld records exactly what is held now.
-func (r *run) takeHeld(st *plan.Settlement) {
+// dueHeld sees to it that what the guard holds is recorded before mail comes
+// that would make its share smaller: the next run judges by what it finds.
+func (r *run) dueHeld() {
+	if len(r.holding) == 0 {
+		return
+	}
+	var st plan.Settlement
+	r.holdNew(&st)
+	st.Events = r.takeEvents()
+	r.dueAlso(&st)
+}
+
+// holdNew records what is held and was not before.
+func (r *run) holdNew(st *plan.Settlement) {
 	for _, id := range slices.Sorted(maps.Keys(r.holding)) {
 		h := r.holding[id]
 		if was, ok := r.held[id]; !ok || was.Side != h.Side || was.Box != h.Box {
 			st.Hold = append(st.Hold, h)
+			r.held[id] = h
 			r.log(logHeld, Event{Side: h.Side, Mailbox: r.name(h.Side, h.Box), Row: id,
 				Text: fmt.Sprintf("deleted, or its flags lost, %s: more at once than the guard lets pass", where(h.Side))})
 		}
 	}
+}
+
+// takeHeld records exactly what is held now.
+func (r *run) takeHeld(st *plan.Settlement) {
+	r.holdNew(st)
 	for _, id := range slices.Sorted(maps.Keys(r.held)) {
 		if _, still := r.holding[id]; !still && r.lookedAt(r.held[id]) {
 			st.Release = append(st.Release, id)

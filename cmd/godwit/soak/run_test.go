@@ -254,7 +254,12 @@ func (x *soak) catastrophe() {
 		m.touched = true
 	}
 	if x.rng.IntN(2) == 0 {
+		// Deletions that could be moves into a mailbox that is not to be seen wait,
+		// and are judged when it is, by what there is then.
+		was := x.still
+		x.still = true
 		x.disturbed()
+		x.still = was
 	}
 	x.undisturbed(3)
 	if d := x.differs(s.Other()); d != "" {
