@@ -97,7 +97,6 @@ type run struct {
 	holding map[int64]plan.Held
 	decline map[declineKey]bool
 	noted   []plan.Decline
-	newLoss []plan.LossRecord
 	events  []plan.Event
 	due     plan.Settlement // see dueAlso
 	failed  failedCopies    // messages whose copy failed in this run

@@ -67,7 +67,7 @@ func (r *run) noteOf(n plan.Note) {
 // record of the run; nothing is, if nothing differs from what the index has.
 func (r *run) settleRun(whole bool) {
 	r.keepWords()
-	st := plan.Settlement{Declines: r.noted, Losses: r.newLoss, Meta: r.learned}
+	st := plan.Settlement{Declines: r.noted, Meta: r.learned}
 	r.heldHints()
 	pendingBoxes := r.takePending(&st)
 	r.takeHeld(&st)
