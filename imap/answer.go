@@ -82,7 +82,7 @@ func refusal(g mail.Grade, err error) error {
 	var after time.Duration
 	switch answer.Code {
 	case goimap.ResponseCodeOverQuota:
-		hint = "make room on the server"
+		err, hint = fmt.Errorf("%w: %w", mail.ErrFull, err), "make room on the server"
 	case goimap.ResponseCodeTooBig, goimap.ResponseCodeLimit:
 		class, hint = mail.ClassQuota, "the server does not take that much"
 	case goimap.ResponseCodeUnavailable, goimap.ResponseCodeInUse:

@@ -103,6 +103,10 @@ func (e *TooLarge) Error() string {
 // Is tells that it is ErrDenied too.
 func (e *TooLarge) Is(target error) bool { return target == ErrDenied }
 
+// ErrFull is wrapped by the error of a message for which a side has no room
+// (OVERQUOTA, RFC 5530).
+var ErrFull = errors.New("there is no room for it")
+
 // ErrDenied is wrapped by the error of a message that a side will not take,
 // now or later, because the account has no right to store it there.
 var ErrDenied = errors.New("no right to store it")

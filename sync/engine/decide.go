@@ -14,6 +14,9 @@ func (r *run) decide(ctx context.Context) (plan.Plan, error) {
 	if err := r.reopen(ctx); err != nil {
 		return plan.Plan{}, err
 	}
+	if err := r.rejoin(ctx); err != nil {
+		return plan.Plan{}, err
+	}
 	rows, err := r.touched(ctx)
 	if err != nil {
 		return plan.Plan{}, err

@@ -27,6 +27,9 @@ type Options struct {
 	Bound string
 	// Adopt makes this run one: nothing is taken for deleted, flags go by union.
 	Adopt bool
+	// Rejoin has what comes to one side joined with what the other has kept to
+	// itself since an earlier run, where nothing is copied to the one; see rejoin.
+	Rejoin bool
 	// Scope tells which mailboxes take part.
 	Scope func(mail.MailboxName, mail.Role) bool
 	// Only restricts this run to some of those; nil is all. The others are

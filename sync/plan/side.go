@@ -13,7 +13,7 @@ import (
 type Side uint8
 
 // The sides of an account that is synchronised with a Maildir. In a
-// migration Remote is the origin and Local the target.
+// migration Local is the origin and Remote the target.
 const (
 	Local  Side = 0
 	Remote Side = 1
