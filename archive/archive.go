@@ -130,7 +130,11 @@ func OpenReadOnly(ctx context.Context, dir string) (*Archive, error) {
 	}
 	db, err := sqlite.OpenReadOnly(ctx, filepath.Join(dir, CatalogueFile), schema)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, mail.NewFault(mail.GradeAccount, mail.ClassConfig, fmt.Errorf("%w in %s", ErrNone, dir), "run a backup first")
+		hint := "run a backup first"
+		if _, err := os.Lstat(filepath.Join(dir, CopyFile)); err == nil {
+			hint = "it was copied here: cp " + filepath.Join(dir, CopyFile) + " " + filepath.Join(dir, CatalogueFile)
+		}
+		return nil, mail.NewFault(mail.GradeAccount, mail.ClassConfig, fmt.Errorf("%w in %s", ErrNone, dir), hint)
 	}
 	if err != nil {
 		return nil, fault(err)

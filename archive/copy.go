@@ -3,8 +3,6 @@ package archive
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -37,20 +35,4 @@ func CopyCatalogue(ctx context.Context, dir string) (path string, err error) {
 		return "", fault(err)
 	}
 	return path, nil
-}
-
-// TakeCopy makes the copy of the catalogue the catalogue, in an archive that
-// was copied here without one; it does nothing where there is one, or no copy.
-func TakeCopy(dir string) error {
-	_, err := os.Lstat(filepath.Join(dir, CatalogueFile))
-	if err == nil {
-		return nil
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		err = unlessAbsent(os.Link(filepath.Join(dir, CopyFile), filepath.Join(dir, CatalogueFile)))
-	}
-	if err != nil {
-		return fault(fmt.Errorf("take the copy of the catalogue: %w", err))
-	}
-	return nil
 }

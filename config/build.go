@@ -268,8 +268,9 @@ func (a *accountBuilder) command(key string, v *string) string {
 }
 
 func (a *accountBuilder) keep(acc *Account) {
+	const grace = 14 * 24 * time.Hour
 	k := a.raw.Keep
-	if k == nil {
+	if acc.KeepGrace = grace; k == nil {
 		return
 	}
 	const most = 1 << 20
@@ -281,6 +282,7 @@ func (a *accountBuilder) keep(acc *Account) {
 		Monthly: a.number("keep.monthly", k.Monthly, 0, 0, most),
 		Yearly:  a.number("keep.yearly", k.Yearly, 0, 0, most),
 	}
+	acc.KeepGrace = parsed(a, "keep.grace", k.Grace, grace, parseDuration)
 	if acc.Keep == (Keep{}) {
 		a.fail("keep", "would keep no generation at all: leave it out to keep all")
 	}

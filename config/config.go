@@ -70,10 +70,12 @@ type Account struct {
 	Inbox          string // the directory of an INBOX that lies elsewhere; "" for none
 	Folders        Patterns
 
-	Mode          Mode
-	Backup        bool
-	Archive       string // where generations are kept
-	Keep          Keep
+	Mode    Mode
+	Backup  bool
+	Archive string // where generations are kept
+	Keep    Keep
+	// KeepGrace is how long a message is kept that lies in no generation any more.
+	KeepGrace     time.Duration
 	Schedule      string // a cron line; "" for none
 	Idle          []mail.MailboxName
 	DeleteGuard   int // percent; 0 switches the guard off

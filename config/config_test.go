@@ -61,7 +61,7 @@ func TestDefaultsOfAnAccount(t *testing.T) {
 		Name: "a", State: "/h/.local/state/godwit/a", Host: "imap.example.org", Port: 993, TLS: TLSImplicit,
 		Username: "me", Maildir: "/h/Mail", Layout: LayoutFS, FolderEncoding: EncodingUTF8, Mode: ModeMirror,
 		Archive: "/h/.local/state/godwit/a/archive", DeleteGuard: 25, KeepDeleted: 90 * 24 * time.Hour, Connections: 4, FSync: true,
-		Hooks: Hooks{Timeout: time.Minute},
+		KeepGrace: 336 * time.Hour, Hooks: Hooks{Timeout: time.Minute},
 	}
 	want.Secret.File = "/secret"
 	want.Folders = Everything()
@@ -95,7 +95,7 @@ folders = ["!Spam"]
 mode = "pull"
 backup = true
 archive = "/archive"
-keep = { within = "30d", daily = 90, monthly = 24, yearly = 10 }
+keep = { within = "30d", daily = 90, monthly = 24, yearly = 10, grace = "3d" }
 idle = ["inbox"]
 delete_guard = "off"
 delete_folders = true
@@ -137,7 +137,7 @@ scopes = ["x"]
 		"inbox":       a.Inbox == "/m-inbox",
 		"folders":     a.Folders.Match("X") && !a.Folders.Match("Spam"),
 		"modes":       a.Mode == ModePull && p.Mode == ModeBackup && !p.Synced(),
-		"keep":        a.Keep == Keep{Within: 720 * time.Hour, Daily: 90, Monthly: 24, Yearly: 10},
+		"keep":        a.Keep == Keep{Within: 720 * time.Hour, Daily: 90, Monthly: 24, Yearly: 10} && a.KeepGrace == 72*time.Hour,
 		"idle":        len(a.Idle) == 1 && a.Idle[0] == mail.Inbox,
 		"guard":       a.DeleteGuard == 0 && p.DeleteGuard == 25,
 		"folders off": a.DeleteFolders && a.Backup && !a.FSync && a.Compress,

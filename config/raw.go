@@ -75,6 +75,7 @@ type rawKeep struct {
 	Weekly  *int64  `toml:"weekly"`
 	Monthly *int64  `toml:"monthly"`
 	Yearly  *int64  `toml:"yearly"`
+	Grace   *string `toml:"grace"`
 }
 
 // secretSources are the keys that say where an account's secret comes from. An

@@ -75,8 +75,10 @@ type LastBackup struct {
 	Messages   int       `json:"messages"`
 	Stored     int64     `json:"stored"` // bytes of all message files of the archive
 	// Quarantined counts messages that the server would not give.
-	Quarantined int      `json:"quarantined"`
-	Errors      []string `json:"errors,omitempty"`
+	Quarantined int `json:"quarantined"`
+	// Retained is when it was decided last which generations are kept.
+	Retained time.Time `json:"retained,omitzero"`
+	Errors   []string  `json:"errors,omitempty"`
 
 	// Sync names the state of the account's index that the backup followed: the
 	// next need not look if that is the same. "" if it must.

@@ -43,6 +43,7 @@ type backupRecord struct {
 	EmptyRoot   bool               `json:"empty_root"`
 	Errors      []string           `json:"errors"`
 	Hints       []string           `json:"hints"`
+	Retention   *retainedRecord    `json:"retention,omitempty"` // missing: it was not its turn
 }
 
 type quarantineRecord struct {
@@ -93,6 +94,7 @@ func (a *app) finishBackup(acc *config.Account, b *backedUp) {
 		r := &backupRecord{
 			Archive: acc.Archive, Complete: b.Complete, Why: b.Why, Skipped: b.skipped, Generation: newGenerationRecord(b.Generation),
 			Quarantined: []quarantineRecord{}, EmptyRoot: b.Report.EmptyRoot, Errors: []string{}, Hints: append([]string{}, b.Report.Hints...),
+			Retention: newRetainedRecord(b.retained, false),
 		}
 		for _, q := range b.Quarantined {
 			r.Quarantined = append(r.Quarantined, quarantineRecord(q))
@@ -107,6 +109,9 @@ func (a *app) finishBackup(acc *config.Account, b *backedUp) {
 	}
 	if text := b.text(); b.skipped != skippedSame || a.verbose {
 		a.out.info("%s: backup: %s", acc.Name, text)
+	}
+	if b.retained != nil && (b.retained.Changed() || a.verbose) {
+		a.out.info("%s: backup: %s", acc.Name, retainedText(b.retained, acc.KeepGrace, false))
 	}
 	if !b.Complete && b.skipped == "" && b.told && b.exit != exitInterrupted {
 		a.complain(acc.Name, "the backup is not complete: "+b.Why)

@@ -25,7 +25,9 @@ type backedUp struct {
 	err error
 	// skipped says why there was none, "" if there was one.
 	skipped string
-	told    bool // what happened, err among it, was told while it ran
+	// retained is what retention did, nil if it was not its turn.
+	retained *archive.Retained
+	told     bool // what happened, err among it, was told while it ran
 	// last is what is to be remembered.
 	last store.LastBackup
 }
@@ -90,7 +92,12 @@ func (b *backing) backUp(ctx context.Context) *backedUp {
 		b.note(fmt.Sprintf("mailbox %q on the server cannot be backed up: %s", x.Name, x.Reason))
 	}
 	b.remember(r)
-	if err := b.count(context.WithoutCancel(ctx), r, kept, index); err != nil && r.err == nil {
+	err = nil
+	if b.retainNow(r) && ctx.Err() == nil {
+		err = b.retain(ctx, r, kept)
+	}
+	err = errors.Join(err, b.count(context.WithoutCancel(ctx), r, kept, index))
+	if err != nil && r.err == nil {
 		r.err, r.exit = err, worse(r.exit, codeOf(err))
 	}
 	return r
@@ -189,7 +196,7 @@ func (b *backing) count(ctx context.Context, r *backedUp, kept *archive.Archive,
 			l.Sync = "" // a sync does not see what happens there
 		}
 	}
-	if r.Generation == nil && l.Generation > 0 {
+	if r.Generation == nil && l.Generation > 0 && (r.retained == nil || !r.retained.Changed()) {
 		// One that died after it had made a generation could not remember it.
 		newest, err := kept.Latest(ctx)
 		if err != nil && !errors.Is(err, archive.ErrNoGeneration) || newest.Number == l.Generation {
@@ -202,12 +209,12 @@ func (b *backing) count(ctx context.Context, r *backedUp, kept *archive.Archive,
 	}
 	l.Generation, l.Made, l.Mailboxes, l.Messages, l.Stored = 0, time.Time{}, 0, 0, 0
 	for _, g := range all {
-		l.Stored += g.Stored
 		if g.Complete && g.Retired.IsZero() {
 			l.Generation, l.Made, l.Mailboxes, l.Messages = g.Number, g.Ended, g.Mailboxes, g.Messages
 		}
 	}
-	return nil
+	l.Stored, err = kept.Stored(ctx)
+	return err
 }
 
 // syncState names the state of an account's index: a run that changes anything
@@ -244,7 +251,7 @@ func (o *opened) backUpAfter(ctx context.Context, acc *config.Account, s syncOpt
 		l := *was
 		l.Ended = now()
 		l.LastOK = l.Ended
-		return &backedUp{skipped: skippedSame, last: l}
+		return b.retainAlone(ctx, &backedUp{skipped: skippedSame, last: l})
 	}
 	// The pool keeps the connection for the backup.
 	if err := o.remote.Close(); err != nil {

@@ -166,6 +166,9 @@ func (x *historian) ofFolder(ctx context.Context, all []archive.Generation) ([]a
 	var out []archive.Generation
 	var before int64
 	for _, g := range all {
+		if !g.Retired.IsZero() {
+			continue // what it changed is told of the next one
+		}
 		part := g
 		part.Came, part.Went, part.Changed, part.Moved, part.Messages, part.Mailboxes, part.Bytes, part.Stored = 0, 0, 0, 0, 0, 0, 0, 0
 		touched := false

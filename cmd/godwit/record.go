@@ -46,6 +46,10 @@ type record struct {
 	Backup     *backupRecord     `json:"backup,omitempty"`      // sync: the backup of an account
 	Generation *generationRecord `json:"generation,omitempty"`  // history
 	Difference *differenceRecord `json:"difference,omitempty"`  // history --diff
+	Retention  *retainedRecord   `json:"retention,omitempty"`   // prune: what it came to
+	Keep       *bool             `json:"keep,omitempty"`        // prune: a generation
+	Why        []string          `json:"why,omitempty"`         // prune: what keeps it, or not
+	Hold       *holdRecord       `json:"hold,omitempty"`        // hold
 	Found      *foundRecord      `json:"found,omitempty"`       // history --find
 	LastBackup *store.LastBackup `json:"last_backup,omitempty"` // status: an account
 

@@ -102,7 +102,11 @@ func (x *restoring) fill(ctx context.Context, s *restore.Selection, m *maildir.M
 
 // restoreDir is where restores of an account remember what they have not
 // finished.
-func (x *restoring) restoreDir() string { return filepath.Join(x.acc.State, "restore") }
+func (x *restoring) restoreDir() string { return filepath.Join(x.acc.State, restoreState) }
+
+// restoreState is the directory of that in the state directory of an account.
+// Its lock is held while an archive is read that must not lose anything.
+const restoreState = "restore"
 
 // lockRestores takes the lock that one restore from an account holds.
 func (x *restoring) lockRestores() (*store.FileLock, error) {

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,6 +82,9 @@ func (x *restoring) closeArchive() (err error) {
 }
 
 func (x *restoring) noArchive() error {
+	if there := filepath.Join(x.acc.Archive, archive.CopyFile); exists(there) {
+		return fmt.Errorf("%w in %s, but one was copied there: cp %s %s", archive.ErrNone, x.acc.Archive, there, filepath.Join(x.acc.Archive, archive.CatalogueFile))
+	}
 	if x.acc.Backup || x.acc.Mode == config.ModeBackup {
 		return fmt.Errorf("there is no archive in %s yet: the next run of sync makes it", x.acc.Archive)
 	}
@@ -159,6 +164,11 @@ func (x *restoring) tooEarly(ctx context.Context, t time.Time) error {
 
 // stamp is a moment for people.
 func stamp(t time.Time) string { return t.Local().Format("2006-01-02 15:04") }
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
 
 func (x *restoring) view(n int64) *archive.View {
 	if x.views[n] == nil {
