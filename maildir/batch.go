@@ -155,6 +155,14 @@ func (b *batch) write(ctx context.Context, s *staged, open func() (io.ReadCloser
 	s.name = at.name
 	// The kernel gives the lowest number that is free, so all below are taken.
 	b.crowded = b.crowded || s.how != linkNever && s.file.fd >= b.most
+	if s.how != linkNever && !b.m.opt.FSync {
+		return nil // Commit dates it: what fills a batch has more to do
+	}
+	return b.finish(s)
+}
+
+// finish gives a written message its date, and takes its mark.
+func (b *batch) finish(s *staged) error {
 	if err := b.setTime(s); err != nil {
 		return err
 	}
@@ -284,6 +292,11 @@ func (b *batch) placeOne(ctx context.Context, s *staged, words *table, there *vi
 	}
 	if key == "" {
 		key = uniqueKey(b.m.opt.Clock())
+	}
+	if s.how != linkNever && !b.m.opt.FSync {
+		if err := b.finish(s); err != nil {
+			return err
+		}
 	}
 	flagLetters, taken := words.encode(s.flags)
 	for {

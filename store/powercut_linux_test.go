@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/godwit-mail/godwit/sync/engine"
@@ -36,6 +37,7 @@ func (x *watchedIndex) Begin(ctx context.Context, in []plan.Intent) error {
 
 func (x *watchedIndex) Settle(ctx context.Context, st *plan.Settlement) error {
 	m := instant{local: x.account.local.Clone(), remote: x.account.remote.Clone(), settled: *st}
+	m.settled.Begin = slices.Clone(st.Begin) // their room is used again
 	err := x.Store.Settle(ctx, st)
 	m.wal = must[os.FileInfo](x.t)(os.Stat(filepath.Join(x.dir, IndexFile+"-wal"))).Size()
 	x.moments = append(x.moments, m)

@@ -27,9 +27,9 @@ import (
 const garbagePercent = 40
 
 // firstPercent is garbagePercent until something was collected for the first
-// time, which is at 16 MB in use: most runs change little, and end before. With
+// time, which is at 12 MB in use: most runs change little, and end before. With
 // 200 mailboxes in which nothing changed, collecting was a fifth of the work.
-const firstPercent = 400
+const firstPercent = 300
 
 func main() {
 	if os.Getenv("GOGC") == "" {

@@ -46,7 +46,7 @@ func Open(ctx context.Context, path string, schema Schema) (*DB, error) {
 	db := &DB{path: path, schema: schema}
 	db.write = sql.OpenDB(connector{
 		dsn:     dsn(path, "mode=rw&_txlock=immediate&_stmt_cache_size=64"),
-		pragmas: []string{"PRAGMA wal_autocheckpoint = 4000", "PRAGMA cache_size = -4000"},
+		pragmas: []string{"PRAGMA wal_autocheckpoint = 4000"},
 	})
 	db.write.SetMaxOpenConns(1)
 	db.read = sql.OpenDB(connector{

@@ -60,6 +60,8 @@ func (r *run) gainStaged(ctx context.Context, pairs []pair) error {
 // the record of it.
 func (r *run) commit(ctx context.Context, t *transfer) error {
 	defer t.batch.Abort()
+	t.intents = r.spare[:0] // of the chunk before, which needs them no more
+	defer func() { r.spare, t.intents = t.intents, nil }()
 	if err := r.beginChunk(ctx, t); err != nil {
 		return err
 	}

@@ -99,6 +99,7 @@ type run struct {
 	noted   []plan.Decline
 	events  []plan.Event
 	due     plan.Settlement // see dueAlso
+	spare   []plan.Intent   // room for those of the next chunk, see commit
 	failed  failedCopies    // messages whose copy failed in this run
 
 	late    []plan.Intent // copies that may still turn up, see late.go

@@ -92,6 +92,7 @@ func (t *transfer) give(ctx context.Context, i int, l *letter) error {
 // intend says what is about to be done with the messages of the chunk, from
 // the first on of which it was not said yet.
 func (t *transfer) intend(first int) []plan.Intent {
+	t.intents = slices.Grow(t.intents, len(t.gains)-first)
 	for i := first; i < len(t.gains); i++ {
 		t.intents = append(t.intents, t.run.intentFor(t.gains[i], t.items[i]))
 	}
