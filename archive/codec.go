@@ -4,7 +4,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"math"
 	"strconv"
 	"time"
 
@@ -12,27 +11,9 @@ import (
 	"github.com/godwit-mail/godwit/store/sqlite"
 )
 
-// moment is a time as the catalogue has it: nanoseconds since 1970, 0 for the
-// zero time, and for what lies outside the years that this can tell the
-// nearest that it can.
-func moment(t time.Time) int64 {
-	switch {
-	case t.IsZero():
-		return 0
-	case t.Year() < 1678:
-		return math.MinInt64
-	case t.Year() > 2261:
-		return math.MaxInt64
-	}
-	return t.UnixNano()
-}
+func moment(t time.Time) int64 { return sqlite.Moment(t) }
 
-func fromMoment(n int64) time.Time {
-	if n == 0 {
-		return time.Time{}
-	}
-	return time.Unix(0, n).UTC()
-}
+func fromMoment(n int64) time.Time { return sqlite.FromMoment(n) }
 
 // dateColumns are the columns date, date_nsec and date_zone: a time in seconds
 // since 1970, NULL if not known, its nanoseconds, and the offset of its zone.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"syscall"
+
+	"github.com/godwit-mail/godwit/store/sqlite"
 )
 
 // A seam stands between the files of an archive and the kernel, for tests: it
@@ -25,19 +27,7 @@ func (s seam) run(call, path string, do func() error) error {
 }
 
 // diskHint says what to do about an error of the disk; "" for any other.
-func diskHint(err error) string {
-	switch {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return "make room on the disk that the archive lies on, and run again"
-	case errors.Is(err, syscall.EROFS):
-		return "mount the file system that the archive lies on for writing"
-	case errors.Is(err, os.ErrPermission):
-		return "give godwit's user the right to read and write the archive"
-	case errors.Is(err, syscall.EIO):
-		return "check the disk that the archive lies on"
-	}
-	return ""
-}
+func diskHint(err error) string { return sqlite.DiskHint(err, "the archive") }
 
 // A seamWriter writes into a file by way of a seam.
 type seamWriter struct {

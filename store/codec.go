@@ -4,35 +4,15 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/store/sqlite"
 )
 
-// moment is a time of godwit's own clock as nanoseconds since 1970; 0 for the
-// zero time (and the first moment of 1970, which no clock shows again). What
-// lies outside the years that this can tell (1678 to 2261) becomes the
-// nearest it can.
-func moment(t time.Time) int64 {
-	switch {
-	case t.IsZero():
-		return 0
-	case t.Year() < 1678:
-		return math.MinInt64
-	case t.Year() > 2261:
-		return math.MaxInt64
-	}
-	return t.UnixNano()
-}
+func moment(t time.Time) int64 { return sqlite.Moment(t) }
 
-func fromMoment(n int64) time.Time {
-	if n == 0 {
-		return time.Time{}
-	}
-	return time.Unix(0, n).UTC()
-}
+func fromMoment(n int64) time.Time { return sqlite.FromMoment(n) }
 
 // appendDate appends the columns date, date_nsec and date_zone.
 func appendDate(args []any, t time.Time) []any {

@@ -96,7 +96,9 @@ func WriteLastRun(dir string, run LastRun) error { return writeLastRun(dir, run,
 // (ReadLastRun says so, and the next run writes it anew).
 func RenewLastRun(dir string, run LastRun) error { return writeLastRun(dir, run, false) }
 
-func writeLastRun(dir string, run LastRun, durable bool) error { return write(dir, LastRunFile, run, durable) }
+func writeLastRun(dir string, run LastRun, durable bool) error {
+	return write(dir, LastRunFile, run, durable)
+}
 
 // write replaces a file of the state directory that tells of something.
 func write(dir, file string, what any, durable bool) error {

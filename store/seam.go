@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"syscall"
+
+	"github.com/godwit-mail/godwit/store/sqlite"
 )
 
 // A seam stands between the undo store and the kernel, for tests: it is given
@@ -38,16 +40,4 @@ func (w seamWriter) Write(p []byte) (n int, err error) {
 }
 
 // diskHint says what to do about an error of the disk; "" for any other.
-func diskHint(err error) string {
-	switch {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return "make room on the disk that state_dir lies on, and run again"
-	case errors.Is(err, syscall.EROFS):
-		return "mount the file system that state_dir lies on for writing"
-	case errors.Is(err, os.ErrPermission):
-		return "give godwit's user the right to read and write state_dir"
-	case errors.Is(err, syscall.EIO):
-		return "check the disk that state_dir lies on"
-	}
-	return ""
-}
+func diskHint(err error) string { return sqlite.DiskHint(err, "state_dir") }

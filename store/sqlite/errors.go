@@ -3,6 +3,8 @@ package sqlite
 import (
 	"errors"
 	"fmt"
+	"os"
+	"syscall"
 
 	"github.com/mattn/go-sqlite3"
 )
@@ -54,4 +56,20 @@ func Outside(err error) bool {
 		return true
 	}
 	return false
+}
+
+// DiskHint says what a person does about an error of the disk on which what,
+// a directory, lies; "" for any other error.
+func DiskHint(err error, what string) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "make room on the disk that " + what + " lies on, and run again"
+	case errors.Is(err, syscall.EROFS):
+		return "mount the file system that " + what + " lies on for writing"
+	case errors.Is(err, os.ErrPermission):
+		return "give godwit's user the right to read and write " + what
+	case errors.Is(err, syscall.EIO):
+		return "check the disk that " + what + " lies on"
+	}
+	return ""
 }
