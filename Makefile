@@ -58,6 +58,7 @@ fuzz:
 soak: packages
 	$(GO) test -count=1 -timeout 0 ./sync/engine -run Torture -seeds $$(($(SEEDS) * 50)) -first $$(($(FIRST) * 50))
 	$(GO) test -count=1 -timeout 0 ./cmd/godwit/e2e -run 'TestRestoreMany$$' -restore-messages 5000
+	$(GO) test -count=1 -timeout 0 -v ./cmd/godwit/e2e -run 'TestBackupCostsTheChange$$' -backup-messages 100000
 	$(GO) test -count=1 -timeout 0 -v ./cmd/godwit/e2e -run 'TestPast$$' -past-states 200 -past-messages 10000 -past-moments 50 -past-seed $$(($(FIRST) + 1))
 	$(GO) test -count=1 -timeout 0 ./imap -run 'EveryCommand|EveryByte|Silent' -every 1
 	$(GO) test -count=1 -timeout 0 -v ./cmd/godwit/soak -run 'TestSoak$$' -seeds $(SEEDS) -first $(FIRST) -rounds $(ROUNDS)

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -67,23 +68,52 @@ func TestBackupOfNothing(t *testing.T) {
 	need(t, len(named(w.take(), "LIST")) == 1, "the backup asked what the sync had just asked")
 }
 
-// A backup costs what changed.
+var backupMessages = flag.Int("backup-messages", 2000, "how many messages are there when TestBackupCostsTheChange looks what 100 more cost")
+
+// weight is the size of all files of a directory, in bytes.
+func weight(t *testing.T, dir string) (sum int64) {
+	t.Helper()
+	must(t, filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			sum += info.Size()
+		}
+		return err
+	}))
+	return sum
+}
+
+// A backup costs what changed: nothing where nothing did, however much there is.
 func TestBackupCostsTheChange(t *testing.T) {
 	a := newAccount(t, imaptest.Dovecot(t), "me")
 	h := newHand(a)
-	list := make([]parcel, 2000)
+	list := make([]parcel, *backupMessages)
 	for i := range list {
-		list[i] = parcel{box: "Many", body: strings.ReplaceAll(letter(200_000+i), "\n", "\r\n"), date: date(i)}
+		list[i] = parcel{box: fmt.Sprint("Many/", i%20), body: strings.ReplaceAll(letter(200_000+i), "\n", "\r\n"), date: date(i)}
 	}
 	a.post(list)
+	h.makeThere("Many")
 	a.alone()
 	a.sync()
 	a.sync()
+	all, still := a.archiveFiles(), weight(t, a.state)
+	w := a.tap()
+	r := a.sync()
+	t.Logf("nothing changed in %d messages: %v", len(list), r.took)
+	idle := w.take()
+	need(t, len(idle) == 4, "nothing changed, and it took %d commands: %v", len(idle), idle)
+	need(t, a.archiveFiles() == all, "nothing changed, and the archive did: %v", changedLines(all, a.archiveFiles()))
+	grown := weight(t, a.state) - still
+	need(t, grown < 10_000, "nothing changed, and the state grew by %d bytes", grown)
 	files := a.messageFiles()
 	first := h.write("Many", 100)
 	h.flagThere("Many", first, imap.FlagSeen)
-	w := a.tap()
-	r := a.sync()
+	w.take()
+	r = a.sync()
+	t.Logf("100 new messages: %v", r.took)
 	r.tells(t, "generation #2: 100 came; ")
 	heard := w.take()
 	need(t, len(heard) <= 10, "100 new messages took %d commands: %v", len(heard), heard)
