@@ -26,6 +26,13 @@ func (b *run) reconcile(ctx context.Context, report *engine.Report) error {
 		return err
 	}
 	b.quarantine(boxes, pending)
+	if b.unsteady, err = b.source.arrived(ctx, since(boxes), b.Scope); err != nil {
+		return err
+	}
+	if b.unsteady != "" {
+		b.result.Complete, b.result.Why = false, fmt.Sprintf("%s: mail came or moved while the mailboxes were looked at", b.unsteady)
+		return nil
+	}
 	anew := report.Anew || report.Adopted > 0
 	if b.result.Why, err = b.lacks(ctx, report, boxes, pending); err != nil {
 		return err
@@ -48,6 +55,17 @@ func (b *run) reconcile(ctx context.Context, report *engine.Report) error {
 	}
 	b.result.Complete = b.result.Why == ""
 	return nil
+}
+
+// since is what the server is told of the mailboxes that are known.
+func since(boxes []plan.BoxRecord) map[mail.MailboxName]plan.Since {
+	out := make(map[mail.MailboxName]plan.Since, len(boxes))
+	for _, rec := range boxes {
+		if h := rec.Side[plan.Remote]; h.Name != "" {
+			out[h.Name] = plan.Since{Cursor: h.Cursor, Epoch: h.Epoch, Known: h.Known}
+		}
+	}
+	return out
 }
 
 // quarantined tells whether what waits is a message that the server would not

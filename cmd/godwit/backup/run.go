@@ -79,7 +79,7 @@ func (r *Result) Exit() int {
 
 // tries is how often the engine runs while mail that comes and goes meanwhile
 // keeps the numbers from being equal.
-const tries = 3
+const tries = 5
 
 // Run makes a generation, if anything has changed since the last one. The
 // Result is whole also beside an error, which is one of the account or the
@@ -119,6 +119,8 @@ type run struct {
 	source *source
 	result Result
 	closed bool // reconcile closed something, which may have held something up
+	// unsteady names a mailbox that mail may have come to meanwhile, "" for none.
+	unsteady mail.MailboxName
 }
 
 // pull brings the archive to what the server has, and finds out whether that
@@ -139,7 +141,7 @@ func (b *run) pull(ctx context.Context) error {
 			b.result.Report.Faults = append(b.result.Report.Faults, err)
 			return err
 		}
-		if b.result.Complete || report.Exit() != 0 && !b.closed || try == tries {
+		if b.result.Complete || report.Exit() != 0 && !b.closed && b.unsteady == "" || try == tries {
 			return nil
 		}
 		b.closed = false

@@ -23,6 +23,10 @@ type source struct {
 	saw   map[mail.MailboxName]sight
 	// still: the survey alone showed every mailbox that is known to be as it was.
 	still bool
+	// listed is what the last survey showed; looked says that since then
+	// mailboxes were looked at, one after the other.
+	listed map[mail.MailboxName]plan.Box
+	looked bool
 }
 
 // A sight is what was last seen of a mailbox.
@@ -48,8 +52,10 @@ func (s *source) Survey(ctx context.Context, since map[mail.MailboxName]plan.Sin
 		return nil, err
 	}
 	clear(s.saw)
+	s.listed, s.looked = make(map[mail.MailboxName]plan.Box, len(boxes)), false
 	same := 0
 	for _, b := range boxes {
+		s.listed[b.Name] = b
 		if !b.Container {
 			s.saw[b.Name] = sight{epoch: b.Epoch, count: b.Count, whole: true}
 		}
@@ -71,6 +77,7 @@ func (s *source) Bind(boxes map[mail.BoxID]mail.MailboxName) {
 
 // Scan implements engine.Side.
 func (s *source) Scan(ctx context.Context, box mail.BoxID, since plan.Since, yield func(plan.Seen) error) (plan.Scanned, error) {
+	s.looked = true
 	sc, err := s.Writer.Scan(ctx, box, since, yield)
 	name := s.names[box]
 	switch {
@@ -80,6 +87,30 @@ func (s *source) Scan(ctx context.Context, box mail.BoxID, since plan.Since, yie
 		s.saw[name] = sight{epoch: sc.Epoch, count: sc.Count, whole: sc.Complete, why: errUnsteady}
 	}
 	return sc, err
+}
+
+// arrived lists the mailboxes again, and names one that mail may have come to
+// since the survey; "" if there is none. What moves from a mailbox that was not
+// looked at yet to one that was is seen in neither.
+func (s *source) arrived(ctx context.Context, since map[mail.MailboxName]plan.Since, scope func(mail.MailboxName, mail.Role) bool) (mail.MailboxName, error) {
+	if !s.looked {
+		return "", nil
+	}
+	boxes, err := s.Writer.Survey(ctx, since)
+	if err != nil {
+		return "", err
+	}
+	for _, b := range boxes {
+		was, there := s.listed[b.Name]
+		grown := b.Next > was.Next || b.Epoch != was.Epoch
+		if b.Next == 0 {
+			grown = b.Count > was.Count
+		}
+		if !b.Container && scope(b.Name, b.Role) && (!there || was.Container || grown) {
+			return b.Name, nil
+		}
+	}
+	return "", nil
 }
 
 // errChanged: a file was changed after its digest was taken.
