@@ -94,6 +94,49 @@ func TestPast(t *testing.T) {
 			p.toServer(s, second, fmt.Sprint("past", i))
 		}
 	}
+	p.thinned(dir)
+}
+
+// thinned holds one state and gives up all but the newest few, in runs that are
+// killed. What is left is as it was, and what is not is said to be gone.
+func (p *past) thinned(dir string) {
+	t := p.t
+	t.Helper()
+	text, err := os.ReadFile(p.config)
+	must(t, err)
+	must(t, os.WriteFile(p.config, append(text, "keep = { last = 3, grace = \"0h\" }\n"...), 0o600))
+	held := p.states[p.rng.IntN(len(p.states))].generation
+	p.exits(0, "hold", "me", fmt.Sprintf("#%d", held))
+	files := p.messageFiles()
+	for range 6 {
+		p.killed("prune", "me")
+	}
+	for range 2 {
+		p.exits(0, "prune", "me")
+	}
+	left := map[int64]bool{}
+	for _, g := range p.told() {
+		left[g.Number] = g.Retired == ""
+	}
+	last := p.states[len(p.states)-1].generation
+	need(t, left[held] && left[last], "generations %d (held) and %d (the newest) are not both left: %v", held, last, left)
+	gone := 0
+	for i := range p.states {
+		s := &p.states[i]
+		if i > 0 && s.generation == p.states[i-1].generation {
+			continue
+		}
+		if left[s.generation] {
+			p.toMaildir(s, dir)
+			must(t, os.RemoveAll(dir))
+		} else if gone++; gone < 4 {
+			p.exits(1, "restore", "me", fmt.Sprintf("--at=#%d", s.generation), "--to", "maildir:"+dir)
+		}
+	}
+	now := p.messageFiles()
+	need(t, gone > 0 && now < files, "%d states are gone, and of %d message files %d are left", gone, files, now)
+	p.sync()
+	p.keeps()
 }
 
 // began fills the account with its first messages, for one backup.
@@ -131,7 +174,7 @@ func (p *past) backUp() {
 		p.states[n-1].until = time.Now()
 	}
 	if p.rng.IntN(4) == 0 {
-		p.killed()
+		p.killed("sync")
 		if p.rng.IntN(2) == 0 {
 			p.step()
 		}
@@ -157,10 +200,10 @@ func (p *past) backUp() {
 	p.states = append(p.states, s)
 }
 
-// killed is a backup that does not come to its end, unless it is fast.
-func (p *past) killed() {
+// killed is a run that does not come to its end, unless it is fast.
+func (p *past) killed(args ...string) {
 	p.t.Helper()
-	cmd := exec.Command(binary, "--config", p.config, "sync")
+	cmd := exec.Command(binary, append([]string{"--config", p.config}, args...)...)
 	must(p.t, cmd.Start())
 	after := time.AfterFunc(time.Duration(p.rng.Int64N(int64(p.took+time.Millisecond))), func() { _ = cmd.Process.Kill() })
 	if err := cmd.Wait(); err != nil && !after.Stop() {
@@ -168,12 +211,10 @@ func (p *past) killed() {
 	}
 }
 
-// listed fails unless history lists each state.
-func (p *past) listed() {
+// told are the complete generations that history tells of.
+func (p *past) told() (list []listed) {
 	p.t.Helper()
-	r := p.exits(0, "--json", "history", "me")
-	var list []listed
-	for line := range strings.Lines(r.out) {
+	for line := range strings.Lines(p.exits(0, "--json", "history", "me").out) {
 		var l struct {
 			Type       string
 			Generation listed
@@ -183,9 +224,16 @@ func (p *past) listed() {
 			list = append(list, l.Generation)
 		}
 	}
+	return list
+}
+
+// listed fails unless history lists each state.
+func (p *past) listed() {
+	p.t.Helper()
+	list := p.told()
 	for _, s := range p.states {
 		i := slices.IndexFunc(list, func(g listed) bool { return g.Number == s.generation })
-		need(p.t, i >= 0, "history lists no complete generation %d: %s", s.generation, tail(r.out))
+		need(p.t, i >= 0, "history lists no complete generation %d", s.generation)
 		g, snap := list[i], s.snapshot()
 		need(p.t, g.Messages == snap.Messages() && g.Mailboxes == len(snap), "generation %d has %d messages in %d mailboxes, want %d in %d",
 			g.Number, g.Messages, g.Mailboxes, snap.Messages(), len(snap))
@@ -196,6 +244,7 @@ func (p *past) listed() {
 type listed struct {
 	Number              int64
 	Complete            bool
+	Retired             string
 	Messages, Mailboxes int
 }
 
