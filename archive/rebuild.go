@@ -145,12 +145,16 @@ func removeDatabase(path string) error {
 func (b *rebuilder) exchange(path string) error {
 	old := filepath.Join(b.a.opt.Dir, CatalogueFile)
 	if _, err := os.Lstat(old); err == nil {
-		if b.out.Aside, err = sqlite.SetAside(old, b.a.opt.Clock()); err != nil {
+		err = b.a.files.seam.run("set aside", old, func() (err error) {
+			b.out.Aside, err = sqlite.SetAside(old, b.a.opt.Clock())
+			return err
+		})
+		if err != nil {
 			return err
 		}
 	}
 	// Closed, it is whole without its -wal file.
-	if err := os.Rename(path, old); err != nil {
+	if err := b.a.files.rename(path, old); err != nil {
 		return err
 	}
 	return errors.Join(removeDatabase(path), b.a.files.syncDir(b.a.opt.Dir))

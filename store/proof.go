@@ -60,6 +60,14 @@ type Proof struct {
 	Drill  *LastDrill  `json:"drill,omitempty"`
 }
 
+// OrNil is nil if nothing is known.
+func (p Proof) OrNil() *Proof {
+	if p == (Proof{}) {
+		return nil
+	}
+	return &p
+}
+
 // WriteLastVerify replaces the file in the state directory dir. When all was
 // sound, LastOK is set; else it stays what it was.
 func WriteLastVerify(dir string, v LastVerify) error {

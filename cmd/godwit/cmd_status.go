@@ -77,6 +77,7 @@ type state struct {
 	held     []plan.Held
 	pending  []plan.Pending
 	declines []plan.Decline
+	proof    store.Proof
 	live     *liveStatus // nil: no daemon runs
 }
 
@@ -108,6 +109,7 @@ func (a *app) statusAccount(ctx context.Context, acc *config.Account, live *live
 		a.out.line("  error: %s", e)
 	}
 	a.backupLines(acc, s.last.Backup)
+	a.proofLines(acc, s.proof)
 	a.statusTable(s)
 	a.statusWaiting(acc, s)
 	for _, h := range s.last.Hints {
@@ -142,6 +144,9 @@ func readState(ctx context.Context, acc *config.Account) (*state, error) {
 	s.last, err = store.ReadLastRun(acc.State)
 	s.ran = err == nil
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if s.proof, err = store.ReadProof(acc.State); err != nil {
 		return nil, err
 	}
 	index, err := store.OpenReadOnly(ctx, acc.State)
@@ -378,5 +383,5 @@ func (a *app) statusObjects(acc *config.Account, s *state) {
 		all.There += c.There
 		a.out.object(record{Type: "mailbox", Account: acc.Name, Mailbox: boxName(b.Box), statusCounts: c})
 	}
-	a.out.object(record{Type: "account", Account: acc.Name, statusCounts: all, LastBackup: s.last.Backup, Daemon: s.live, Text: strings.Join(s.last.Errors, "; ")})
+	a.out.object(record{Type: "account", Account: acc.Name, statusCounts: all, LastBackup: s.last.Backup, Proof: s.proof.OrNil(), Daemon: s.live, Text: strings.Join(s.last.Errors, "; ")})
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,22 +23,35 @@ import (
 // A verifyOptions is what the flags of verify say.
 type verifyOptions struct {
 	readData, repair bool
+	// subset is the share of the archive's bytes to read, 0 for all or none;
+	// rebuild makes its catalogue again.
+	subset  float64
+	rebuild bool
 }
 
 func (a *app) verifyCommand() *cobra.Command {
 	var v verifyOptions
+	var subset string
 	cmd := &cobra.Command{
 		Use:   "verify [ACCOUNT]",
-		Short: "compare index, Maildir and server, and mend what is damaged",
+		Short: "compare index, Maildir, archive and server, and mend what is damaged",
 		Long: "Compares the index, the Maildir and the server with each other, mailbox by mailbox. Files that changed since\n" +
 			"the last sync are read; with --read-data every message is read, on both sides. What a sync would carry over\n" +
 			"is counted and is no fault.\n\n" +
+			"Of an archive: that its catalogue hangs together and says what the manifests say, that these are an unbroken\n" +
+			"chain, that every message has its file; with --read-data, every byte against its digest, or with\n" +
+			"--read-data-subset those of some messages, that were not read for longest first, so that in time all are.\n\n" +
 			"With --repair, a damaged file is replaced by the server's copy once that is proved to be the message, and the\n" +
 			"damaged one is kept with what was deleted (see restore --deleted); a damaged index is set aside, and the next\n" +
-			"sync builds a new one. An edited file is left alone. Nothing is ever deleted.\n\n" +
+			"sync builds a new one. An edited file is left alone. In an archive, a damaged message is fetched again from the\n" +
+			"Maildir or the server, a catalogue is made again from the manifests, and a manifest from the catalogue. What was\n" +
+			"damaged is kept. Nothing is ever deleted.\n\n" +
 			"Exit codes: 0 sound, 1 damage was found, even if it was mended.",
-		Example: "  godwit verify\n  godwit verify personal --read-data\n  godwit verify personal --read-data --repair",
+		Example: "  godwit verify\n  godwit verify personal --read-data\n  godwit verify personal --read-data --repair\n  godwit verify personal --read-data-subset 5%",
 		RunE: func(cmd *cobra.Command, names []string) error {
+			if err := v.take(subset); err != nil {
+				return &usageError{err}
+			}
 			conf, err := a.load()
 			if err != nil {
 				return err
@@ -47,10 +61,15 @@ func (a *app) verifyCommand() *cobra.Command {
 				return err
 			}
 			for _, acc := range accounts {
-				if len(names) == 0 && !acc.Synced() {
+				if len(names) == 0 && !acc.Synced() && !acc.Archived() {
 					continue
 				}
-				a.verifyAccount(cmd.Context(), acc, v)
+				if acc.Mode != config.ModeBackup && !v.rebuild {
+					a.verifyAccount(cmd.Context(), acc, v)
+				}
+				if acc.Archived() && cmd.Context().Err() == nil {
+					a.verifyArchive(cmd.Context(), acc, v)
+				}
 				if err := cmd.Context().Err(); err != nil {
 					return err
 				}
@@ -59,8 +78,27 @@ func (a *app) verifyCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&v.readData, "read-data", false, "read every message on both sides and compare its digest")
+	cmd.Flags().StringVar(&subset, "read-data-subset", "", "read as many messages of an archive as make up this `SHARE` of its bytes, as in 5%")
 	cmd.Flags().BoolVar(&v.repair, "repair", false, "mend what is damaged; nothing is deleted")
+	cmd.Flags().BoolVar(&v.rebuild, "rebuild-catalogue", false, "make the catalogue of an archive again from its manifests and messages")
 	return cmd
+}
+
+// take takes the share of --read-data-subset.
+func (v *verifyOptions) take(subset string) error {
+	if subset == "" {
+		return nil
+	}
+	number, percent := strings.CutSuffix(subset, "%")
+	share, err := strconv.ParseFloat(number, 64)
+	if err != nil || !percent || !(share > 0 && share <= 100) {
+		return fmt.Errorf("--read-data-subset %q: give a share in percent, as in 5%%", subset)
+	}
+	if v.readData {
+		return errors.New("--read-data reads all: leave out --read-data-subset")
+	}
+	v.subset = share / 100
+	return nil
 }
 
 // verifyAccount verifies one account. Whatever becomes of it, the others go on.

@@ -67,6 +67,14 @@ func (d *daemon) standings() []telemetry.Standing {
 				st.Backup.LastOK, st.Backup.Generation, st.Backup.Made = last.LastOK, last.Generation, last.Made
 				st.Backup.Stored, st.Backup.Incomplete, st.Backup.Quarantined = last.Stored, !last.Complete, last.Quarantined
 			}
+			// Other processes verify and drill: what they found is in two small files.
+			proof, _ := store.ReadProof(t.acc.State) // status tells of one that cannot be read
+			if v := proof.Verify; v != nil {
+				st.Backup.Verified, st.Backup.Sound, st.Backup.Damage = v.Ended, v.LastOK, v.Damage-v.Mended
+			}
+			if v := proof.Drill; v != nil {
+				st.Backup.Drilled, st.Backup.DrillOK = v.Ended, v.LastOK
+			}
 		}
 		out = append(out, st)
 	}

@@ -37,6 +37,8 @@ type record struct {
 	*runCounts
 	*statusCounts
 	Verified *verifyCounts  `json:"verified,omitempty"` // verify: a mailbox
+	Archive  *archiveCounts `json:"archive,omitempty"`  // verify: an archive
+	Tallied  *tallied       `json:"tallied,omitempty"`  // verify: an archive against the server
 	Finding  string         `json:"finding,omitempty"`  // verify: what kind of damage
 	Got      string         `json:"got,omitempty"`      // verify: the digest of what is there instead
 	Repaired *bool          `json:"repaired,omitempty"` // verify
@@ -52,6 +54,8 @@ type record struct {
 	Hold       *holdRecord       `json:"hold,omitempty"`        // hold
 	Found      *foundRecord      `json:"found,omitempty"`       // history --find
 	LastBackup *store.LastBackup `json:"last_backup,omitempty"` // status: an account
+	Drill      *store.LastDrill  `json:"drill,omitempty"`       // drill
+	Proof      *store.Proof      `json:"proof,omitempty"`       // status: the archive of an account
 
 	Daemon  *liveStatus `json:"daemon,omitempty"` // status: an account
 	What    string      `json:"what,omitempty"`   // check: what was looked at

@@ -7,5 +7,5 @@
 //     password: what it tells are counts, times, the names of accounts and the
 //     text of errors, never what is in a mail.
 //   - Who asks cannot hold anything up: every answer has its time, and is made
-//     from what the daemon knows already.
+//     from what the daemon knows already, or has in small files.
 package telemetry

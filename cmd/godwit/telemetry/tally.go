@@ -50,6 +50,11 @@ type Backup struct {
 	Stored       int64 // bytes of all message files
 	Incomplete   bool  // the last backup was
 	Quarantined  int   // messages that the server would not give
+	// Verified is when the archive was last verified, Sound when no damage was
+	// found last, and Damage how much of what was found is not mended. Drilled
+	// is when a sample was last restored, DrillOK when all of one was right.
+	Verified, Sound, Drilled, DrillOK time.Time
+	Damage                            int
 }
 
 // A Watch is one side that is watched, or is not.
@@ -143,6 +148,11 @@ func (t *Tally) Write(w io.Writer, all []Standing) {
 			gauge("godwit_backup_archive_bytes", float64(b.Stored), "account", s.Account)
 			gauge("godwit_backup_incomplete", number(b.Incomplete), "account", s.Account)
 			gauge("godwit_backup_quarantined_messages", float64(b.Quarantined), "account", s.Account)
+			gauge("godwit_backup_verified_timestamp_seconds", seconds(b.Verified), "account", s.Account)
+			gauge("godwit_backup_verified_sound_timestamp_seconds", seconds(b.Sound), "account", s.Account)
+			gauge("godwit_backup_damage", float64(b.Damage), "account", s.Account)
+			gauge("godwit_backup_drill_timestamp_seconds", seconds(b.Drilled), "account", s.Account)
+			gauge("godwit_backup_drill_success_timestamp_seconds", seconds(b.DrillOK), "account", s.Account)
 		}
 		gauge("godwit_consecutive_failures", float64(s.Failures), "account", s.Account)
 		gauge("godwit_held_deletions", float64(s.HeldMessages), "account", s.Account)

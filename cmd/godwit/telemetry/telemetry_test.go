@@ -64,7 +64,8 @@ func TestMetrics(t *testing.T) {
 	all := []Standing{{
 		Account: "a.b", Working: true, State: "running", LastOK: time.UnixMilli(1_700_000_000_500), HeldMessages: 4, HeldMailboxes: 5, Pending: 6,
 		Watches: []Watch{{"server", true}, {"maildir", false}},
-		Backup:  &Backup{LastOK: time.UnixMilli(1_700_000_001_000), Made: time.UnixMilli(1_700_000_000_000), Generation: 7, Stored: 8, Incomplete: true, Quarantined: 9},
+		Backup: &Backup{LastOK: time.UnixMilli(1_700_000_001_000), Made: time.UnixMilli(1_700_000_000_000), Generation: 7, Stored: 8, Incomplete: true, Quarantined: 9,
+			Verified: time.UnixMilli(1_700_000_002_000), Sound: time.UnixMilli(1_700_000_003_000), Damage: 11, Drilled: time.UnixMilli(1_700_000_004_000)},
 	}, {Account: "new", Working: true, State: "idle"}, {Account: "kept", Working: true, State: "idle", Backup: &Backup{Alone: true}}}
 	r, text := get(t, serve(t, tally, func() []Standing { return all })+"/metrics")
 	if r.StatusCode != 200 || !strings.HasPrefix(r.Header.Get("Content-Type"), "text/plain; version=0.0.4") {
@@ -96,6 +97,9 @@ func TestMetrics(t *testing.T) {
 		`godwit_backup_incomplete{account="a.b"} 1`,
 		`godwit_backup_quarantined_messages{account="a.b"} 9`,
 		`godwit_backup_last_success_timestamp_seconds{account="kept"} 0`,
+		`godwit_backup_damage{account="a.b"} 11`,
+		`godwit_backup_verified_timestamp_seconds{account="kept"} 0`,
+		`godwit_backup_drill_success_timestamp_seconds{account="a.b"} 0`,
 	} {
 		if !strings.Contains(text, want+"\n") {
 			t.Errorf("no %s", want)
