@@ -18,6 +18,9 @@ import (
 // by this variable in which directory to write.
 const childDir = "GODWIT_TEST_ARCHIVE"
 
+// childRetains is set where generations are given up as well, after each.
+const childRetains = "GODWIT_TEST_RETENTION"
+
 func TestMain(m *testing.M) {
 	dir := os.Getenv(childDir)
 	if dir == "" {
@@ -48,6 +51,12 @@ func writeForEver(dir string) error {
 		}
 		if g != nil {
 			fmt.Println("ended", g.Number, i%len(scenes))
+		}
+		if os.Getenv(childRetains) == "" {
+			continue
+		}
+		if _, err := a.Retain(ctx, Retention{Policy: Policy{Last: 2}}); err != nil {
+			return err
 		}
 	}
 }
@@ -80,6 +89,46 @@ func TestKilled(t *testing.T) {
 	}
 	if len(ended) < 10 {
 		t.Errorf("%d generations were ended: the test shows little", len(ended))
+	}
+}
+
+// TestKilledWhileItRetains is the same while generations are given up: what is
+// kept reads as it did, and the next one leaves no file over.
+func TestKilledWhileItRetains(t *testing.T) {
+	t.Setenv(childRetains, "yes")
+	opt := Options{Dir: filepath.Join(inMemoryDir(t), "archive")}
+	r := rand.New(rand.NewPCG(6, 6))
+	ended := map[int64]int{}
+	retired, reads := 0, 0
+	for range 12 {
+		killAfter(t, opt.Dir, 1+r.IntN(200), ended)
+		a := open(t, opt)
+		sound(t, a)
+		retired, reads = 0, 0
+		for n, scene := range ended {
+			g, err := a.Generation(t.Context(), n)
+			if err != nil || !g.Complete {
+				t.Errorf("generation %d, which had ended: %+v, %v", n, g, err)
+			}
+			if !g.Retired.IsZero() {
+				retired++
+				continue
+			}
+			reads++
+			if got, want := withoutRefs(showSide(t, a.View(n))), scenes[scene].show(); got != want {
+				t.Errorf("generation %d reads\n%swant\n%s", n, got, want)
+			}
+		}
+		if _, err := a.Retain(t.Context(), Retention{Policy: Policy{Last: 2}}); err != nil {
+			t.Error(err)
+		}
+		(&keeper{life: &life{t: t, opt: opt, a: a}}).checkFiles()
+		if err := a.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if retired < 10 || reads == 0 {
+		t.Errorf("%d generations were given up, %d are kept: the test shows little", retired, reads)
 	}
 }
 
