@@ -100,6 +100,11 @@ func writeLastRun(dir string, run LastRun, durable bool) error {
 	return write(dir, LastRunFile, run, durable)
 }
 
+// WriteJSON replaces a file of a state directory by what as JSON, at once and
+// for good: whoever reads it sees the old one or the new one, whole. The caller
+// holds the Lock.
+func WriteJSON(dir, file string, what any) error { return write(dir, file, what, true) }
+
 // write replaces a file of the state directory that tells of something.
 func write(dir, file string, what any, durable bool) error {
 	text, err := json.MarshalIndent(what, "", "  ")

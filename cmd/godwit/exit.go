@@ -19,11 +19,14 @@ const (
 	exitUsage       exitCode = 2   // usage or configuration
 	exitHeld        exitCode = 3   // something waits for the user: held deletions, an empty root
 	exitLocked      exitCode = 4   // another run has the lock
+	exitConnection  exitCode = 10  // migrate: no connection
+	exitAuth        exitCode = 11  // migrate: a server does not let the user in
+	exitQuota       exitCode = 12  // migrate: a quota or a limit of a server
 	exitInterrupted exitCode = 130 // by a signal
 )
 
 // precedence orders the codes: of several, the first one here is told.
-var precedence = [...]exitCode{exitUsage, exitInterrupted, exitFailed, exitLocked, exitHeld, exitOK}
+var precedence = [...]exitCode{exitUsage, exitInterrupted, exitAuth, exitConnection, exitQuota, exitFailed, exitLocked, exitHeld, exitOK}
 
 // worse is the one of two codes that is told.
 func worse(a, b exitCode) exitCode {

@@ -45,6 +45,10 @@ type record struct {
 	Kept     *deletedRecord `json:"kept,omitempty"`     // restore --deleted
 	Restore  *restoreCounts `json:"restore,omitempty"`  // restore: what it came to
 
+	Migrated *migrated       `json:"migrated,omitempty"` // migration: what it came to
+	Folder   *migratedFolder `json:"folder,omitempty"`   // migrated: one mailbox
+	Sizes    *sizeRecord     `json:"sizes,omitempty"`    // size
+
 	Backup     *backupRecord     `json:"backup,omitempty"`      // sync: the backup of an account
 	Generation *generationRecord `json:"generation,omitempty"`  // history
 	Difference *differenceRecord `json:"difference,omitempty"`  // history --diff

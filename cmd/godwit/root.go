@@ -81,7 +81,7 @@ func (a *app) command() *cobra.Command {
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "tell of every single change")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "print errors only, and what waits for you")
 	root.AddCommand(a.syncCommand(), a.daemonCommand(), a.checkCommand(), a.statusCommand(), a.logCommand(),
-		a.verifyCommand(), a.historyCommand(), a.restoreCommand(), a.drillCommand(), a.pruneCommand(), a.holdCommand(), a.copyCommand(),
+		a.verifyCommand(), a.historyCommand(), a.restoreCommand(), a.migrateCommand(), a.drillCommand(), a.pruneCommand(), a.holdCommand(), a.copyCommand(),
 		a.demoCommand(), a.versionCommand())
 	return root
 }

@@ -201,7 +201,7 @@ func TestClean(t *testing.T) {
 }
 
 func TestExitCodes(t *testing.T) {
-	order := []exitCode{exitUsage, exitInterrupted, exitFailed, exitLocked, exitHeld, exitOK}
+	order := []exitCode{exitUsage, exitInterrupted, exitAuth, exitConnection, exitQuota, exitFailed, exitLocked, exitHeld, exitOK}
 	for i, a := range order {
 		for j, b := range order {
 			if got := worse(a, b); got != order[min(i, j)] {

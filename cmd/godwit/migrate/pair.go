@@ -29,9 +29,10 @@ type pair struct {
 	listed chan struct{} // closed when the target is listed
 	once   sync.Once
 
-	used   map[mail.MailboxName]Used
-	routes []Route
-	notes  []string
+	used    map[mail.MailboxName]Used
+	refused []mail.MailboxName // names that the target would not make
+	routes  []Route
+	notes   []string
 	// scope are the names of mailboxes that take part: of the routes, and those
 	// that such mailboxes were given at the target since.
 	scope map[mail.MailboxName]bool
@@ -41,12 +42,12 @@ type pair struct {
 	there   map[mail.MailboxName]plan.Box // of the target
 }
 
-func newPair(from, to engine.Writer, router Router, memory Memory, records []plan.BoxRecord, dry bool) (*pair, error) {
+func newPair(from, to engine.Writer, router Router, memory Memory, records []plan.BoxRecord, refused []mail.MailboxName, dry bool) (*pair, error) {
 	used, err := memory.Used()
 	if err != nil {
 		return nil, err
 	}
-	p := &pair{router: router, memory: memory, dry: dry, records: records, listed: make(chan struct{}), used: used}
+	p := &pair{router: router, memory: memory, dry: dry, records: records, listed: make(chan struct{}), used: used, refused: refused}
 	p.origin = newOrigin(from, p)
 	p.target = &target{Writer: to, pair: p, made: map[mail.MailboxName]bool{}}
 	return p, nil
@@ -86,7 +87,7 @@ func (p *pair) route(ctx context.Context, boxes []plan.Box) error {
 	for _, name := range sortedNames(p.there) {
 		target = append(target, p.there[name])
 	}
-	p.routes, p.notes = p.router(boxes, target, p.used)
+	p.routes, p.notes = p.router(Question{Origin: boxes, Target: target, Used: p.used, Refused: p.refused})
 	if err := rerouted(p.routes); err != nil {
 		return err
 	}

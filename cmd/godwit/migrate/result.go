@@ -23,6 +23,8 @@ type Result struct {
 	Waiting int
 	tally   *tally
 	last    *pair
+	refused []mail.MailboxName // names that the target would not make
+	again   bool               // the last pass met some that were not known
 }
 
 // A Folder is what became of one mailbox of the target.
@@ -91,6 +93,12 @@ func (r *Result) take(p *pair, report *engine.Report) {
 	r.Passes++
 	r.last = p
 	r.Faults, r.Waiting = report.Faults, report.Pending
+	r.again = false
+	for _, name := range p.target.refusedNames {
+		if !slices.Contains(r.refused, name) {
+			r.refused, r.again = append(r.refused, name), true
+		}
+	}
 	if p.routes == nil {
 		return
 	}

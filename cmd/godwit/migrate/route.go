@@ -25,11 +25,19 @@ type Route struct {
 	Lost bool
 }
 
-// A Router says where the mailboxes of the origin go, by the mailboxes of both
-// sides and by where an earlier run took them. The routes come in the order in
-// which they are to be carried, one for each mailbox of the origin; notes are
-// what a person should know beside.
-type Router func(origin, target []plan.Box, used map[mail.MailboxName]Used) (routes []Route, notes []string)
+// A Question is what a Router goes by.
+type Question struct {
+	Origin, Target []plan.Box
+	// Used is where earlier runs took mailboxes, by the names of the origin.
+	Used map[mail.MailboxName]Used
+	// Refused are names that the target would not make in this run.
+	Refused []mail.MailboxName
+}
+
+// A Router says where the mailboxes of the origin go. The routes come in the
+// order in which they are to be carried, one for each mailbox of the origin;
+// notes are what a person should know beside.
+type Router func(Question) (routes []Route, notes []string)
 
 // Used is where an earlier run took a mailbox; see Route.
 type Used struct {

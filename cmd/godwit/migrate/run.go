@@ -78,6 +78,9 @@ func (o *Options) passes(ctx context.Context, res *Result) error {
 			return err
 		case err != nil && trouble == nil:
 			return err
+		case res.again && calm < mostPasses: // with other names
+			calm++
+			continue
 		case !report.Changed() && trouble == nil, calm == mostPasses:
 			return err
 		case trouble == nil:
@@ -148,7 +151,7 @@ func (o *Options) pass(ctx context.Context, res *Result) (*engine.Report, error)
 	if err != nil {
 		return none, err
 	}
-	p, err := newPair(sides.Origin, sides.Target, o.Router, o.Memory, records, o.DryRun)
+	p, err := newPair(sides.Origin, sides.Target, o.Router, o.Memory, records, res.refused, o.DryRun)
 	if err != nil {
 		return none, errors.Join(err, sides.Close())
 	}

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/godwit-mail/godwit/mail"
-	"github.com/godwit-mail/godwit/sync/plan"
 	"github.com/godwit-mail/godwit/sync/sidetest"
 )
 
@@ -226,6 +225,26 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// A name that the target refuses gives way to another.
+func TestRefusedName(t *testing.T) {
+	w := filled()
+	w.plainer = true
+	w.target.Traits.RefuseName = func(name mail.MailboxName) error {
+		if name == "Work/Deep" {
+			return mail.NewFault(mail.GradeMailbox, mail.ClassServer, errors.New("no such name here"), "")
+		}
+		return nil
+	}
+	for range 2 {
+		w.must(t)
+		want := w.origin.Snapshot()
+		want["Work/Deep-2"] = want["Work/Deep"]
+		delete(want, "Work/Deep")
+		w.equal(t, want)
+		w.to = map[mail.MailboxName]mail.MailboxName{"Work/Deep": "Work/Deep-2"} // as a router remembers
+	}
+}
+
 // A target that is full ends the run before all mail was sent in vain.
 func TestFull(t *testing.T) {
 	w := newWorld()
@@ -309,5 +328,3 @@ func TestInterrupted(t *testing.T) {
 		})
 	}
 }
-
-var _ = plan.Local

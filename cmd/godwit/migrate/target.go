@@ -30,6 +30,8 @@ type target struct {
 	// refused counts the messages in succession for which there was no room.
 	refused int
 	full    error
+	// refusedNames are those that it would not make.
+	refusedNames []mail.MailboxName
 }
 
 var (
@@ -86,8 +88,11 @@ func (t *target) Create(ctx context.Context, name mail.MailboxName) (box plan.Bo
 	} else {
 		box, err = t.Writer.Create(ctx, name)
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		t.made[name] = true
+	case mail.ClassOf(err) == mail.ClassServer && mail.GradeOf(err, mail.GradeMailbox) < mail.GradeAccount:
+		t.refusedNames = append(t.refusedNames, name)
 	}
 	return box, err
 }

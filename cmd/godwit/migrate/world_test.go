@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/godwit-mail/godwit/mail"
 	"github.com/godwit-mail/godwit/sync/engine"
-	"github.com/godwit-mail/godwit/sync/plan"
 	"github.com/godwit-mail/godwit/sync/sidetest"
 )
 
@@ -28,6 +28,7 @@ type world struct {
 	to             map[mail.MailboxName]mail.MailboxName // where mailboxes go, if elsewhere; "" is left out
 	now            time.Time
 	waited         int
+	plainer        bool // names that are refused get another
 }
 
 func newWorld() *world {
@@ -69,8 +70,8 @@ func (b *book) Keep(used map[mail.MailboxName]Used) error {
 	return nil
 }
 
-func (w *world) route(origin, _ []plan.Box, used map[mail.MailboxName]Used) (routes []Route, notes []string) {
-	for _, b := range origin {
+func (w *world) route(q Question) (routes []Route, notes []string) {
+	for _, b := range q.Origin {
 		if b.Container {
 			continue
 		}
@@ -78,7 +79,11 @@ func (w *world) route(origin, _ []plan.Box, used map[mail.MailboxName]Used) (rou
 		if to, ok := w.to[b.Name]; ok {
 			r.To, r.Asked = to, to
 		}
-		if u, ok := used[b.Name]; ok && u.To != r.To {
+		refused := slices.Contains(q.Refused, r.To)
+		if refused && w.plainer {
+			r.To += "-2"
+		}
+		if u, ok := q.Used[b.Name]; ok && u.To != r.To && !refused {
 			r.Moved = u.To
 		}
 		routes = append(routes, r)
