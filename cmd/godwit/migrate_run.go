@@ -170,7 +170,9 @@ func (m *migration) begin(ctx context.Context, o migrate.Options) error {
 			m.bytes = &c
 		}
 	}
-	m.tell(res, err)
+	if err == nil || res.Looked() {
+		m.tell(res, err)
+	}
 	if err != nil {
 		return m.failed(ctx, err)
 	}

@@ -80,6 +80,9 @@ func (r *Result) Whole() bool {
 	})
 }
 
+// Looked tells whether both sides were looked at at all.
+func (r *Result) Looked() bool { return len(r.Folders) > 0 }
+
 // Sum adds up a number of all folders.
 func (r *Result) Sum(of func(*Folder) int) (n int) {
 	for _, f := range r.Folders {
