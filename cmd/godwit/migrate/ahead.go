@@ -40,12 +40,10 @@ func MakeFolders(ctx context.Context, o Options) (*Result, error) {
 		return res, err
 	}
 	report := &engine.Report{}
-	var made []mail.MailboxName
 	for _, r := range p.routes {
 		if b, there := p.there[r.To]; r.To == "" || there && !b.Container || p.removed[r.To] || p.target.made[r.To] {
 			continue
 		}
-		made = append(made, r.To)
 		if o.DryRun {
 			p.target.made[r.To] = true
 			continue

@@ -118,12 +118,13 @@ func TestAdopts(t *testing.T) {
 func TestRoutes(t *testing.T) {
 	w := filled()
 	w.to = map[mail.MailboxName]mail.MailboxName{"INBOX": "Old/INBOX", "Work/Deep": "Old/INBOX", "Empty": ""}
-	r := w.must(t)
+	w.must(t)
 	from := w.origin.Snapshot()
 	want := sidetest.Snapshot{"INBOX": {}, "Old/INBOX": append(from["INBOX"], from["Work/Deep"]...)}
 	w.equal(t, want)
 	w.target.ResetCounts()
-	if r = w.must(t); r.Passes != 1 || w.target.Effects() != 0 {
+	r := w.must(t)
+	if r.Passes != 1 || w.target.Effects() != 0 {
 		t.Errorf("again: %d effects, %s", w.target.Effects(), describe(r))
 	}
 
