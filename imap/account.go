@@ -79,6 +79,7 @@ type Account struct {
 	boxes    map[mail.BoxID]mail.MailboxName
 	views    map[string]*view // by the server's name
 	refused  []Refused
+	met      meeting // see Server
 	// uncompressed tells why compression was asked for in vain, the last time.
 	uncompressed string
 	surveying    bool // see first

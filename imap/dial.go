@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -80,11 +81,12 @@ func (ep *Endpoint) connect(ctx context.Context) (conn net.Conn, greeting string
 	stop := context.AfterFunc(ctx, func() { raw.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if ep.mode() == TLSStart {
-		if err := startTLS(raw); err != nil {
+		words, err := startTLS(raw)
+		if err != nil {
 			raw.Close()
 			return nil, "", startFault(ctx, ep, err)
 		}
-		greeting = "* OK the connection is protected"
+		greeting = "* OK " + cmp.Or(words, "the connection is protected")
 	}
 	secure := tls.Client(raw, cfg)
 	if err := secure.HandshakeContext(ctx); err != nil {

@@ -350,3 +350,25 @@ func TestDialDovecot(t *testing.T) {
 		l.close()
 	}
 }
+
+// TestTheGreetingBeforeTLSIsKept: it tells which server this is. The
+// capabilities that it names are forgotten.
+func TestTheGreetingBeforeTLSIsKept(t *testing.T) {
+	cert := imaptest.NewCertificate(t, "127.0.0.1", year())
+	for greeting, want := range map[string]string{
+		"* OK [CAPABILITY IMAP4rev1 STARTTLS AUTH=ODD] The Microsoft Exchange service\r\n": "The Microsoft Exchange service",
+		"* OK [CAPABILITY IMAP4rev1 STARTTLS AUTH=ODD] [ALERT] odd\r\n":                    "odd",
+		"* OK [CAPABILITY IMAP4rev1 STARTTLS AUTH=ODD]\r\n":                                "the connection is protected",
+	} {
+		s := &imaptest.Script{TLS: cert.TLS, Greeting: greeting, Caps: "IMAP4rev1 STARTTLS"}
+		host, port := s.Listen(t)
+		l, err := try(Endpoint{Host: host, Port: port, TLS: TLSStart, CAFile: cert.CAFile}, "secret")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := l.wire.Greeting(); got != want || l.client.Caps().Has("AUTH=ODD") {
+			t.Errorf("%q: %q, want %q", greeting, got, want)
+		}
+		l.close()
+	}
+}

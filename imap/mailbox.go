@@ -15,6 +15,13 @@ import (
 // Create implements engine.Writer. The mailbox is subscribed to as well, so
 // that mail programs show it.
 func (a *Account) Create(ctx context.Context, name mail.MailboxName) (plan.Box, error) {
+	return a.CreateAs(ctx, name, mail.RoleNone)
+}
+
+// CreateAs is Create with a special use, where the server takes one (RFC 6154,
+// section 3); otherwise, and where it refuses, the mailbox is created without.
+// The Role of the Box tells.
+func (a *Account) CreateAs(ctx context.Context, name mail.MailboxName, use mail.Role) (plan.Box, error) {
 	a.forget()
 	wire, err := a.names.wire(name)
 	if err != nil {
@@ -23,7 +30,8 @@ func (a *Account) Create(ctx context.Context, name mail.MailboxName) (plan.Box, 
 	l := listing{wire: wire, name: name}
 	err = a.retry(ctx, func(s *session) error {
 		var there bool
-		if l.mark, there, err = s.createAtOnce(wire); err != nil || there {
+		opt := s.createOptions(use)
+		if l.mark, there, err = s.createAtOnce(wire, opt, &l.role); err != nil || there {
 			return err
 		}
 		if err := s.create(a.names, wire); err != nil {
@@ -44,18 +52,21 @@ func (a *Account) Create(ctx context.Context, name mail.MailboxName) (plan.Box, 
 	}
 	if _, known := a.views[wire]; !known {
 		v := a.view(wire)
-		v.validity, v.next, v.limit = l.mark.validity, l.mark.next, l.mark.limit
+		v.validity, v.next, v.limit, v.role = l.mark.validity, l.mark.next, l.mark.limit, l.role
 	}
 	return l.box(plan.Since{}), nil
 }
 
 // createAtOnce makes a mailbox, subscribes to it and looks at it in one round
 // trip. Its error is a loss; it is there if STATUS says so, whatever was said
-// of CREATE: not every server has the code ALREADYEXISTS (RFC 5530).
-func (s *session) createAtOnce(wire string) (m mark, there bool, err error) {
-	made, subscribed := s.client.Create(wire, nil), s.client.Subscribe(wire)
+// of CREATE: not every server has the code ALREADYEXISTS (RFC 5530). use is set
+// to the special use that the mailbox was given.
+func (s *session) createAtOnce(wire string, opt *goimap.CreateOptions, use *mail.Role) (m mark, there bool, err error) {
+	*use = mail.RoleNone
+	made, subscribed := s.client.Create(wire, opt), s.client.Subscribe(wire)
 	status := s.client.Status(wire, s.statusOptions())
-	for _, err := range []error{made.Wait(), subscribed.Wait()} {
+	refused := made.Wait()
+	for _, err := range []error{refused, subscribed.Wait()} {
 		if err != nil && isLoss(err) {
 			return m, false, err
 		}
@@ -64,8 +75,18 @@ func (s *session) createAtOnce(wire string) (m mark, there bool, err error) {
 	if err != nil {
 		return m, false, lossOnly(err)
 	}
-	m = markOf(data)
+	if m = markOf(data); opt != nil && refused == nil {
+		*use = mail.Role(opt.SpecialUse[0])
+	}
 	return m, m.validity != 0, nil
+}
+
+// createOptions are what to ask for with CREATE; nil for nothing.
+func (s *session) createOptions(use mail.Role) *goimap.CreateOptions {
+	if use == mail.RoleNone || !s.has(goimap.CapCreateSpecialUse) {
+		return nil
+	}
+	return &goimap.CreateOptions{SpecialUse: []goimap.MailboxAttr{goimap.MailboxAttr(use)}}
 }
 
 // create makes a mailbox. Servers make the levels above by themselves (RFC

@@ -32,36 +32,42 @@ func (e *byeError) Error() string { return "the server refused the connection: "
 // It reads nothing past the server's consent: were any byte there already, an
 // attacker (or a broken server) sent it in the clear to be taken for an
 // answer inside TLS, and the connection is refused (RFC 9051, section 6.2.1;
-// CVE-2021-33515 and its family). Capabilities learned here are forgotten.
-func startTLS(conn net.Conn) error {
+// CVE-2021-33515 and its family). Capabilities learned here are forgotten; words
+// is what the greeting says, which nobody vouches for.
+func startTLS(conn net.Conn) (words string, err error) {
 	r := bufio.NewReaderSize(conn, maxPlain)
 	greeting, err := plainLine(r)
 	if err != nil {
-		return fmt.Errorf("no greeting from the server: %w", err)
+		return "", fmt.Errorf("no greeting from the server: %w", err)
 	}
 	caps, err := plainGreeting(greeting)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if caps == "" {
 		if caps, err = plainCapabilities(conn, r); err != nil {
-			return err
+			return "", err
 		}
 	}
 	if !hasWord(caps, "STARTTLS") {
-		return errNoStartTLS
+		return "", errNoStartTLS
 	}
 	status, err := plainCommand(conn, r, "S1", "STARTTLS", nil)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if r.Buffered() > 0 {
-		return errInjected
+		return "", errInjected
 	}
 	if !hasPrefixFold(status, "OK") {
-		return fmt.Errorf("the server refused STARTTLS: %s", printable(status))
+		return "", fmt.Errorf("the server refused STARTTLS: %s", printable(status))
 	}
-	return nil
+	// Without the code: it may hold capabilities.
+	words = greeting[len("* OK"):]
+	if i := strings.IndexByte(words, ']'); strings.HasPrefix(words, " [") && i >= 0 {
+		words = words[i+1:]
+	}
+	return strings.TrimSpace(printable(words)), nil
 }
 
 // plainGreeting gives the capabilities that the greeting names, if it does.

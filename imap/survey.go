@@ -39,6 +39,7 @@ func (a *Account) Survey(ctx context.Context, since map[mail.MailboxName]plan.Si
 	err := a.first(ctx, func(s *session) error {
 		var err error
 		limit, each = s.appendLimit()
+		a.meet(s)
 		listed, err = a.list(s, since)
 		return err
 	})

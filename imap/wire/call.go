@@ -64,6 +64,9 @@ type Answer struct {
 	Doubtful bool
 	Found    Ranges // UIDs, of a UID SEARCH
 	Rights   string // of MYRIGHTS
+	// Subscribed are the names that LSUB listed, in Unicode; those that cannot be
+	// read are left out.
+	Subscribed []string
 	// Tally is that of the selected mailbox when the answer ended.
 	Tally Tally
 }

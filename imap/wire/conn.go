@@ -109,6 +109,7 @@ type Conn struct {
 	mu      sync.Mutex
 	err     error
 	greeted bool
+	hello   string    // see Greeting
 	due     time.Time // when the server will have been silent too long
 	pending []*command
 	sending *command // the last of pending, if its end was not written yet
@@ -149,10 +150,21 @@ func New(raw net.Conn, opt Options) *Conn {
 	c.br = bufio.NewReaderSize(source{c}, 64<<10)
 	c.commands = make(map[string]int)
 	if opt.Greeting != "" {
-		c.greeted = true
+		c.greeted, c.hello = true, greetingText(opt.Greeting)
 		c.out = append([]byte(opt.Greeting), "\r\n"...)
 	}
 	return c
+}
+
+// maxHello caps, in bytes, what is kept of a greeting.
+const maxHello = 4096
+
+// Greeting is what the server said in words when it greeted. Servers tell there
+// what they are.
+func (c *Conn) Greeting() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.hello
 }
 
 func orDefault[T int | int64 | time.Duration](v, otherwise T) T {

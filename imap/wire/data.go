@@ -31,14 +31,14 @@ func (c *Conn) data(name string, k *cursor) error {
 		if err := c.vanished(k); err != nil {
 			return err
 		}
-	case "LIST", "STATUS", "NAMESPACE", "MYRIGHTS", "QUOTA", "QUOTAROOT":
+	case "LIST", "LSUB", "STATUS", "NAMESPACE", "MYRIGHTS", "QUOTA", "QUOTAROOT":
 		vs, err := k.values(c.opt.MaxDepth, false)
 		if err != nil {
 			return err
 		}
 		return c.boxData(name, vs)
 	}
-	// Unknown to the library, or to nobody: VANISHED, LSUB, ID, …
+	// Unknown to the library, or to nobody: VANISHED, ID, …
 	for k.spaces(); !k.atEnd(); k.spaces() {
 		if err := k.skip(c.opt.MaxDepth); err != nil {
 			return err
@@ -74,6 +74,10 @@ func (c *Conn) vanished(k *cursor) error {
 var errUnusable = errors.New("not for the library")
 
 func (c *Conn) boxData(name string, vs []value) (err error) {
+	if name == "LSUB" {
+		c.subscribed(vs)
+		return nil
+	}
 	mark := len(c.out)
 	c.out = append(append(append(c.out, "* "...), name...), ' ')
 	switch name {
@@ -151,6 +155,33 @@ func (c *Conn) list(vs []value) error {
 	return c.mailbox(vs[2], func(raw string) {
 		noteText(c, &c.badNames, tidy(raw), maxNames)
 	})
+}
+
+// subscribed takes LSUB, of which the library knows nothing. What has \Noselect
+// is not subscribed to itself, but something below it is (RFC 3501, section 6.3.9).
+func (c *Conn) subscribed(vs []value) {
+	cmd := c.first(func(cmd *command) bool { return cmd.name == "LSUB" })
+	if cmd == nil || cmd.call == nil || len(vs) < 3 || vs[2].kind == list || len(cmd.call.answer.Subscribed) >= maxNames {
+		return
+	}
+	for _, v := range vs[0].list {
+		if strings.EqualFold(v.text, `\Noselect`) {
+			return
+		}
+	}
+	name := vs[2].text
+	c.mu.Lock()
+	inUTF8 := c.utf8
+	c.mu.Unlock()
+	if !inUTF8 {
+		var err error
+		if name, err = mail.DecodeUTF7(name); err != nil {
+			return
+		}
+	} else if !validUTF8Name(name) {
+		return
+	}
+	cmd.call.answer.Subscribed = append(cmd.call.answer.Subscribed, name)
 }
 
 // mailbox writes the name of a mailbox. A name that the library could not

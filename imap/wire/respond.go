@@ -48,11 +48,21 @@ func (c *Conn) greeting(k *cursor) error {
 		return fmt.Errorf("what answers is no IMAP server: it said %q", shown)
 	}
 	c.mu.Lock()
-	c.greeted = true
+	c.greeted, c.hello = true, greetingText(string(k.line))
 	c.pace.trips++
 	c.mu.Unlock()
 	c.status("*", status, k, nil)
 	return nil
+}
+
+// greetingText is what a greeting says in words: without "* OK" and response code.
+func greetingText(line string) string {
+	line = strings.ToValidUTF8(strings.TrimRight(line[:min(len(line), maxHello)], "\r\n"), "?")
+	_, rest, _ := strings.Cut(strings.TrimLeft(line, "* "), " ")
+	if strings.HasPrefix(rest, "[") {
+		_, rest, _ = strings.Cut(rest, "]")
+	}
+	return strings.TrimSpace(rest)
 }
 
 // continuation takes a "+". One that nobody waits for would break the library.
