@@ -18,7 +18,8 @@ import (
 const schemaRow = "schema"
 
 // compared are the queries that give what a catalogue says, as far as
-// manifests say it, too: a key in their order, the generations in which the
+// manifests say it, too. They answer in the order of a key, as an index has
+// it, so that nothing is sorted in memory: the key, the generations in which the
 // row shows (to is NULL if it still does), and what it says.
 var compared = []struct {
 	what, query string
@@ -35,16 +36,16 @@ var compared = []struct {
 		WHERE gen_from <> coalesce(gen_to, 0) ORDER BY 1`, false},
 	{"size of message", `SELECT lower(hex(digest)), (SELECT min(gen_from) FROM placement p WHERE p.message = m.id AND gen_from <> coalesce(gen_to, 0)),
 		CASE WHEN EXISTS (SELECT 1 FROM placement p WHERE p.message = m.id AND gen_to IS NULL) THEN NULL
-			ELSE (SELECT max(gen_to) FROM placement p WHERE p.message = m.id) END, size FROM message m ORDER BY 1`, false},
+			ELSE (SELECT max(gen_to) FROM placement p WHERE p.message = m.id) END, size FROM message m ORDER BY digest`, false},
 	{"message", `SELECT printf('%012d', p.id), p.gen_from, p.gen_to, p.mailbox || ' ' || p.uidvalidity || ' ' || p.uid || ' ' || p.token || ' '
 			|| coalesce(p.date, '-') || ' ' || p.date_nsec || ' ' || p.date_zone || ' ' || p.gen_from || ' ' || coalesce(p.gen_to, '-') || ' ' || hex(m.digest)
-		FROM placement p JOIN message m ON m.id = p.message WHERE p.gen_from <> coalesce(p.gen_to, 0) ORDER BY 1`, false},
-	{"flags of message", `SELECT printf('%012d from #%010d', id, gen_from), gen_from, gen_to, flags || ' to ' || coalesce(gen_to, '-') FROM (
-			SELECT placement AS id, gen_from, gen_to, flags FROM past_flags
-			UNION ALL SELECT id, flags_from, gen_to, flags FROM placement WHERE flags_from <> coalesce(gen_to, 0))
-		ORDER BY 1`, false},
+		FROM placement p JOIN message m ON m.id = p.message WHERE p.gen_from <> coalesce(p.gen_to, 0) ORDER BY p.id`, false},
+	{"flags of message", `SELECT printf('%012d from #%010d', placement, gen_from), gen_from, gen_to, flags || ' to ' || gen_to, placement FROM past_flags
+		UNION ALL SELECT printf('%012d from #%010d', id, flags_from), flags_from, gen_to, flags || ' to ' || coalesce(gen_to, '-'), id
+			FROM placement WHERE flags_from <> coalesce(gen_to, 0)
+		ORDER BY 5, 2`, false},
 	{"origin of message", `SELECT printf('%012d', id), gen_from, gen_to, coalesce(origin, 0) FROM placement
-		WHERE gen_from <> coalesce(gen_to, 0) ORDER BY 1`, true},
+		WHERE gen_from <> coalesce(gen_to, 0) ORDER BY id`, true},
 	{"quarantined", `SELECT mailbox || ' ' || uidvalidity || ' ' || uid || printf(' from #%010d', gen_from), gen_from, gen_to, why FROM quarantine
 		WHERE gen_from <> coalesce(gen_to, 0) ORDER BY 1`, false},
 }
@@ -139,7 +140,11 @@ func rowsOf(tx *sqlite.Tx, query string, origin bool) iter.Seq2[*comparedRow, er
 		err := tx.Each(query, nil, func(rows *sql.Rows) error {
 			r := &comparedRow{}
 			var says sql.NullString // NULL only where something is damaged
-			err := rows.Scan(&r.key, &r.from, &r.to, &says)
+			dest := []any{&r.key, &r.from, &r.to, &says, new(sql.RawBytes)}
+			columns, err := rows.Columns()
+			if err == nil {
+				err = rows.Scan(dest[:len(columns)]...) // a fifth is what they are in the order of
+			}
 			if r.says = says.String; err == nil && origin {
 				r.says, err = originText(tx, r)
 			}
