@@ -145,7 +145,11 @@ func reportText(r *engine.Report, exit exitCode, dry bool) string {
 		}
 		return "a run would have: " + text + waitingText(r)
 	}
-	if text == "" {
+	switch {
+	case text != "":
+	case exit == exitInterrupted:
+		text = "stopped before anything was done"
+	default:
 		text = "nothing changed"
 	}
 	if exit == exitOK {
