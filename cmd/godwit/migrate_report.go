@@ -16,6 +16,8 @@ import (
 func (m *migration) event(e engine.Event) {
 	a := m.app
 	switch e.Kind {
+	case engine.Totals:
+		m.tellRoom(e.Messages, e.Bytes)
 	case engine.Faulted:
 		if m.told[e.Text] {
 			return
@@ -31,6 +33,20 @@ func (m *migration) event(e engine.Event) {
 		}
 	}
 	a.event(e)
+}
+
+// tellRoom tells, before the first message is sent, if the target has no room
+// for all of them.
+func (m *migration) tellRoom(messages int, bytes int64) {
+	q := m.room
+	switch free, left := q.Limit-q.Used, q.MessageLimit-q.Messages; {
+	case q.Limit > 0 && bytes > free:
+		m.app.complain(m.name(), fmt.Sprintf("the target has room for %s, and %s are to be copied: not all of it will be there until there is more",
+			bytesText(max(free, 0)), bytesText(bytes)))
+	case q.MessageLimit > 0 && int64(messages) > left:
+		m.app.complain(m.name(), fmt.Sprintf("the target has room for %d messages, and %d are to be copied: not all of them will be there until there is more",
+			max(left, 0), messages))
+	}
 }
 
 // A migratedFolder is what --json tells of one mailbox.
@@ -341,6 +357,9 @@ func (m *migration) tellSizes(list []migrate.Size) {
 		}
 	}
 	m.app.out.info("%s: in all: %s", m.name(), sizeText(all))
+	if m.room.Limit > 0 {
+		m.app.out.info("%s: the target's quota: %s of %s are used", m.name(), bytesText(m.room.Used), bytesText(m.room.Limit))
+	}
 }
 
 func sizeText(s migrate.Size) string {

@@ -67,17 +67,22 @@ func (m *migration) routeOf(f *folders.Folder, server folders.Server) migrate.Ro
 		if r.Lost = server == folders.Gmail; r.Lost {
 			r.Why = fmt.Sprintf("mail that lies in no other mailbox is not carried: name it with --folder %q to carry all of it as a mailbox", f.Origin.Name)
 		}
-	case f.Target != "" && f.Why != folders.ByName && f.Target != f.Origin.Name:
-		var why []string
-		if f.Why != "" {
-			why = append(why, string(f.Why))
-		}
-		for _, c := range f.Changes {
-			why = append(why, c.String())
-		}
-		r.Why = strings.Join(why, "; ")
+	case f.Target != "":
+		r.Why = reasonsOf(f)
 	}
 	return r
+}
+
+// reasonsOf says why a mailbox does not simply keep its name; "" if it does.
+func reasonsOf(f *folders.Folder) string {
+	var why []string
+	if f.Target != f.Origin.Name && f.Why != folders.ByName {
+		why = append(why, string(f.Why))
+	}
+	for _, c := range f.Changes {
+		why = append(why, c.String())
+	}
+	return strings.Join(why, "; ")
 }
 
 // named tells whether the user named a mailbox as such.

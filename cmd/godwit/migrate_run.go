@@ -33,6 +33,8 @@ type migration struct {
 	pools  [2]*imap.Pool
 	meters [2]*wire.Meter
 	told   map[string]bool // errors that were told
+	room   imap.Quota      // of the target, when it was first opened
+	asked  bool            // for it
 	bytes  *migrate.Compared
 }
 
@@ -136,6 +138,10 @@ func (m *migration) open(ctx context.Context) (migrate.Sides, error) {
 			}
 		}
 		return migrate.Sides{}, err
+	}
+	if !m.asked { // a server that cannot say may yet take it
+		m.room, _, _ = accounts[1].Quota(ctx)
+		m.asked = true
 	}
 	m.sides = migrate.Sides{Origin: accounts[0], Target: accounts[1], Close: func() error {
 		return errors.Join(accounts[0].Close(), accounts[1].Close())

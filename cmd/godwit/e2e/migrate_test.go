@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -230,6 +231,77 @@ func TestMigrateKilled(t *testing.T) {
 	}
 }
 
+// Subscriptions and uses of mailboxes come along, and what the user changes at
+// the target stays.
+func TestMigrateSubscriptions(t *testing.T) {
+	all := ends(t)
+	for _, pair := range [][2]string{{"prefix", "full"}, {"bare", "prefix"}} {
+		user := pair[0] + "-" + pair[1]
+		m := newMove(t, all[pair[0]](user), all[pair[1]](user))
+		from := m.from.server.Client(user)
+		defer from.Close()
+		for _, name := range []string{"On", "Off", "Gesendet", "Later"} {
+			must(t, from.Create(m.from.wire(name), nil).Wait())
+		}
+		for _, name := range []string{"On", "Gesendet"} {
+			must(t, from.Subscribe(m.from.wire(name)).Wait())
+		}
+		m.from.append("INBOX", letter(1), date(1))
+		subscribed := func() string {
+			var names []string
+			for name := range strings.FieldsSeq(m.to.server.Doveadm("mailbox", "list", "-s", "-u", user)) {
+				names = append(names, strings.TrimPrefix(name, m.to.prefix))
+			}
+			slices.Sort(names)
+			return strings.Join(names, " ")
+		}
+		m.exits(0, "migrate", "old", "new")
+		need(t, subscribed() == "Gesendet On", "%s: subscribed to %s", user, subscribed())
+
+		to := m.to.server.Client(user)
+		defer to.Close()
+		must(t, to.Unsubscribe(m.to.wire("On")).Wait())
+		must(t, from.Subscribe(m.from.wire("Later")).Wait())
+		m.exits(0, "migrate", "old", "new")
+		need(t, subscribed() == "Gesendet Later", "%s: subscribed to %s", user, subscribed())
+	}
+}
+
+// The lines to both servers are cut again and again, in the middle of all.
+func TestMigrateCut(t *testing.T) {
+	all := ends(t)
+	m := newMove(t, all["full"]("me"), all["prefix"]("me"))
+	m.from.fill(6, 30)
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	var left atomic.Int64
+	var cables [2]*cable
+	cutter := func(i int) func(string) string {
+		return func(line string) string {
+			if left.Add(-1) == 0 {
+				cables[i].set(func() { cables[i].cut = true })
+				cables[i].set(func() { cables[i].cut = false })
+			}
+			return line
+		}
+	}
+	var ports [2]int
+	for i, server := range []*imaptest.Server{m.from.server, m.to.server} {
+		w := newWiretap(t, server.Addr(), cutter(i))
+		cables[i] = newCable(t, fmt.Sprintf("127.0.0.1:%d", w.port))
+		ports[i] = cables[i].port
+	}
+	m.write(ports[0], ports[1])
+	for range 8 {
+		left.Store(20 + random.Int64N(150))
+		m.godwit("migrate", "old", "new")
+	}
+	left.Store(0)
+	m.exits(0, "migrate", "old", "new")
+	m.equal()
+}
+
 // What the target will not take is told, and nothing else is left behind.
 func TestMigrateRefused(t *testing.T) {
 	all := ends(t)
@@ -239,7 +311,7 @@ func TestMigrateRefused(t *testing.T) {
 		m.from.append("INBOX", letter(n)+strings.Repeat("0123456789 filler\n", 200), date(n))
 	}
 	r := m.exits(12, "migrate", "old", "new")
-	need(t, strings.Contains(r.errout, "make room"), "%v", r)
+	need(t, strings.Contains(r.errout, "make room") && strings.Contains(r.errout, "the target has room for "), "%v", r)
 	some := len(m.to.holds()["INBOX"])
 	need(t, some > 0 && some < 40, "%d are there", some)
 	r = m.exits(12, "migrate", "old", "new")
