@@ -346,7 +346,7 @@ func retainAll(t *testing.T, x *tap) *tap {
 	}}
 	o := Retention{Policy: Policy{Last: 1}, Grace: 3 * time.Hour, Location: time.UTC}
 	a := open(t, opt)
-	list := append(slices.Clone(scenes), scenes[0], scenes[1])
+	list := smallScenes()
 	shown := map[int64]string{}
 	play := func(s scene) {
 		g, err := (&player{a: a}).play(ctx, s)
@@ -395,6 +395,21 @@ func retainAll(t *testing.T, x *tap) *tap {
 		t.Errorf("left over: %v, %v", left, err)
 	}
 	return x
+}
+
+// smallScenes are the scenes, and two of them again, with small messages.
+func smallScenes() (list []scene) {
+	for _, i := range []int{0, 1, 2, 0, 1} {
+		s := scene{}
+		for name, messages := range scenes[i] {
+			s[name] = slices.Clone(messages)
+			for j := range s[name] {
+				s[name][j].body = bodyOf(len(s[name][j].body) % 1000)
+			}
+		}
+		list = append(list, s)
+	}
+	return list
 }
 
 // keptAreAs checks that what is kept reads as it did, and the newest is kept.
