@@ -69,7 +69,7 @@ func TestLastRun(t *testing.T) {
 		Backup: &LastBackup{
 			Began: time.Unix(1_763_640_010, 0).UTC(), Ended: time.Unix(1_763_640_011, 0).UTC(), Exit: 1, Complete: true, Why: "why",
 			LastOK: time.Unix(1_763_640_002, 0).UTC(), Archive: "/a", Generation: 17, Made: time.Unix(1_763_640_003, 0).UTC(), Mailboxes: 18, Messages: 19,
-			Stored: 1 << 41, Quarantined: 20, Errors: []string{"c"}, Sync: "d/1",
+			Stored: 1 << 41, Quarantined: 20, Retained: time.Unix(9, 0).UTC(), Errors: []string{"c"}, Sync: "d/1",
 		},
 	}
 	for _, v := range []reflect.Value{reflect.ValueOf(full), reflect.ValueOf(*full.Backup)} {
