@@ -40,6 +40,8 @@ func (db *DB) grade(err error) error {
 		return fmt.Errorf("%w: %w", ErrConstraint, err)
 	case sqlite3.ErrFull:
 		return fmt.Errorf("%s: %w: make room on its file system", db.path, err)
+	case sqlite3.ErrReadonly:
+		return fmt.Errorf("%s: %w: mount its file system for writing, and give godwit's user the right to write there", db.path, err)
 	}
 	return fmt.Errorf("%s: %w", db.path, err)
 }

@@ -280,6 +280,21 @@ func TestIntegrityFindsWhatQuickCheckCannot(t *testing.T) {
 	}
 }
 
+// What cannot be written to is told with what to do.
+func TestReadOnlyDisk(t *testing.T) {
+	ctx := context.Background()
+	db := mustOpen(t, filepath.Join(t.TempDir(), "x.db"), versions(one))
+	err := db.Update(ctx, func(tx *Tx) error {
+		if err := tx.Exec("PRAGMA query_only = 1"); err != nil {
+			return err
+		}
+		return tx.Exec("INSERT INTO number VALUES (2, 'two')")
+	})
+	if err == nil || !strings.Contains(err.Error(), "for writing") {
+		t.Errorf("%v", err)
+	}
+}
+
 // A full disk fails one transaction, and says so; what stood stands.
 func TestFull(t *testing.T) {
 	ctx := context.Background()
