@@ -131,7 +131,7 @@ func (v *vault) live() {
 // did not change makes none; and when the index of the backups is lost the
 // next one reads no message again, and doubles none.
 func TestALifeInTheArchive(t *testing.T) {
-	for _, seed := range []uint64{3, 4, 5, 6, 7, 8, 30} {
+	for _, seed := range []uint64{3, 4, 30} {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			v := &vault{
 				t: t, rand: rand.New(rand.NewPCG(seed, 3)), server: sidetest.NewMemory(sidetest.Server), index: sidetest.NewMemoryIndex(),

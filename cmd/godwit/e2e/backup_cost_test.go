@@ -68,7 +68,7 @@ func TestBackupOfNothing(t *testing.T) {
 	need(t, len(named(w.take(), "LIST")) == 1, "the backup asked what the sync had just asked")
 }
 
-var backupMessages = flag.Int("backup-messages", 2000, "how many messages are there when TestBackupCostsTheChange looks what 100 more cost")
+var backupMessages = flag.Int("backup-messages", 600, "how many messages are there when TestBackupCostsTheChange looks what 100 more cost")
 
 // weight is the size of all files of a directory, in bytes.
 func weight(t *testing.T, dir string) (sum int64) {

@@ -38,7 +38,7 @@ func TestBackupKilled(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 0))
 			was := map[int64]sidetest.Snapshot{}
 			deadly := 0
-			for round := range 12 {
+			for round := range 6 {
 				first := h.write("INBOX", 10)
 				h.write("Work/Done", 5)
 				h.deleteThere("INBOX", first)
