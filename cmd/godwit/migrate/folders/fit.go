@@ -262,6 +262,16 @@ func join(parent mail.MailboxName, level string) string {
 	return string(parent) + "/" + level
 }
 
+// wide is a level without ASCII punctuation: the full-width forms in its place.
+func (r Rules) wide(level string) string {
+	return strings.Map(func(c rune) rune {
+		if c > ' ' && c < 0x7f && c != '-' && c != '_' && !unicode.IsLetter(c) && !unicode.IsDigit(c) && !r.refuses(c+0xFEE0) {
+			return c + 0xFEE0
+		}
+		return c
+	}, strings.TrimSpace(level))
+}
+
 // plain is a level that any server takes: ASCII letters, digits and one more.
 func (r Rules) plain(level string) string {
 	var b strings.Builder

@@ -395,14 +395,18 @@ func (m *mapper) taken(n *node, name mail.MailboxName) mail.MailboxName {
 func (m *mapper) next(f *fitter, first mail.MailboxName, i int, refused bool) mail.MailboxName {
 	parent, base := first.Parent(), first.Base()
 	if refused {
-		base = m.rules.plain(base)
+		flat := m.rules.plain(string(first))
 		switch i {
 		case 0:
-			return f.below(parent, base)
+			return m.simpler(f, first, m.rules.wide)
 		case 1:
-			return f.below("", m.rules.plain(strings.ReplaceAll(string(first), "/", m.rules.safe())))
+			return m.simpler(f, first, m.rules.plain)
+		case 2:
+			return f.below("", flat)
 		}
-		parent, base, i = "", m.rules.plain(string(first)), i-2
+		// It may have been too long, or have too many levels.
+		f.rules.MaxLevel = min(f.rules.MaxLevel, shortest)
+		parent, base, i = "", flat, i-3
 	}
 	ending := fmt.Sprintf(" (%d)", i+2)
 	if strings.ContainsFunc(ending, m.rules.refuses) || refused {
@@ -415,6 +419,26 @@ func (m *mapper) next(f *fitter, first mail.MailboxName, i int, refused bool) ma
 		parent = parent.Parent()
 	}
 	return join1(parent, f.shorten(parent, base, ending))
+}
+
+// shortest is how long, in bytes, a name is that nothing else helped.
+const shortest = 100
+
+// simpler makes those levels of a name simpler that neither the target nor
+// another mailbox has.
+func (m *mapper) simpler(f *fitter, name mail.MailboxName, simple func(level string) string) mail.MailboxName {
+	kept, rest := name.Parent(), []string{name.Base()}
+	for ; kept != ""; kept = kept.Parent() {
+		if key := m.rules.key(kept); m.there[key] != nil || m.held[key] != nil {
+			break
+		}
+		rest = append(rest, kept.Base())
+	}
+	slices.Reverse(rest)
+	for _, level := range rest {
+		kept = f.below(kept, simple(level))
+	}
+	return kept
 }
 
 // mayShare tells whether a mailbox may go where others go already. INBOX, of

@@ -225,8 +225,8 @@ func TestMap(t *testing.T) {
 		},
 		{
 			name:   "names that were refused",
-			origin: boxes("Été & hiver", "日本", "a/b!"), to: Dovecot, refused: []mail.MailboxName{"Été & hiver", "日本", "a/b!", "a/b_"},
-			want: []string{"a/b! > a_b_ +", "Été & hiver > Ete___hiver +", "日本 > folder_9f26ee51 +"},
+			origin: boxes("Été & hiver", "日本", "a/b!", "x/y"), to: Dovecot, refused: []mail.MailboxName{"Été & hiver", "Été ＆ hiver", "日本", "a/b!", "a/b_", "x/y"},
+			want: []string{"a/b! > a/b！ +", "x/y > x_y +", "Été & hiver > Ete___hiver +", "日本 > folder_9f26ee51 +"},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

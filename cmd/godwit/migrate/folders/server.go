@@ -71,6 +71,9 @@ type Rules struct {
 	ReservedTrees []string
 }
 
+// maildirName is how long a name may be that is one directory (Maildir++).
+const maildirName = 240
+
 // Limits that hold for the Rules themselves, so that a name always fits.
 const (
 	leastLevel = 32
@@ -83,13 +86,13 @@ func RulesOf(server Server) Rules {
 	r := Rules{Server: server, Separator: "/", MaxLevel: 255, MaxName: mostName}
 	switch server {
 	case Dovecot:
-		r.MaxDepth, r.RefusedFirst = 16, "~"
+		r.MaxDepth, r.Refused, r.RefusedFirst = 16, "/", "~"
 		// The directories of the mail itself, where levels are directories.
 		r.ReservedLevels = []string{"cur", "new", "tmp", "dbox-Mails", "mdbox"}
 	case Courier:
 		// A name is one directory, ".A.B" (maildir++).
 		r.Separator, r.Prefix = ".", "INBOX."
-		r.MaxName, r.Refused = 240, "/"
+		r.MaxName, r.Refused = maildirName, "/"
 	case Cyrus:
 		r.Refused, r.MaxName = "!\"%/;<>\\^`{|}", 480
 	case Exchange:
@@ -126,6 +129,9 @@ var gmailTrees = []string{"[Gmail]", "[Google Mail]"}
 // itself tells. A separator of "" says that it has no levels.
 func (r Rules) Told(prefix, separator string) Rules {
 	r.Prefix, r.Separator = prefix, separator
+	if r.Server == Dovecot && separator == "." {
+		r.MaxName = maildirName // as its Maildir++ has it, where a dot is the rule
+	}
 	return r
 }
 
