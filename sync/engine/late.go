@@ -135,7 +135,7 @@ func (r *run) isDouble(at plan.Place) bool {
 // adoption deletes nothing.
 func (r *run) mayDropDouble(box mail.BoxID) bool {
 	rec := r.record(box)
-	return !r.adopt && r.Policy.Lose[plan.Remote] && rec != nil && !rec.Side[plan.Remote].Rights.NoDelete &&
+	return !r.adopt && (r.Policy.Lose[plan.Remote] || r.OwnDoubles) && rec != nil && !rec.Side[plan.Remote].Rights.NoDelete &&
 		(r.Only == nil || r.Only(r.name(plan.Remote, box)))
 }
 

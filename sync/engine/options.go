@@ -27,6 +27,9 @@ type Options struct {
 	Bound string
 	// Adopt makes this run one: nothing is taken for deleted, flags go by union.
 	Adopt bool
+	// OwnDoubles has the second copy of what an interrupted run had sent removed
+	// from the remote side although the policy removes nothing there.
+	OwnDoubles bool
 	// Rejoin has what comes to one side joined with what the other has kept to
 	// itself since an earlier run, where nothing is copied to the one; see rejoin.
 	Rejoin bool

@@ -22,9 +22,12 @@ type Options struct {
 	Account string // named in events
 	Open    func(context.Context) (Sides, error)
 	Index   engine.Index // of this pair alone
-	Memory  Memory
-	Router  Router
-	Bound   string // names both servers and users; see engine.Options
+	// Keeper keeps a second copy of what an interrupted run had sent, before it
+	// is removed; nil has it stay.
+	Keeper engine.Keeper
+	Memory Memory
+	Router Router
+	Bound  string // names both servers and users; see engine.Options
 	// DeltaFlags carries over what changes of flags after a message was copied.
 	DeltaFlags bool
 	// Subscriptions carries over which mailboxes are subscribed to.
@@ -76,7 +79,7 @@ func (o *Options) passes(ctx context.Context, res *Result) error {
 		switch {
 		case ctx.Err() != nil || o.DryRun || res.last == nil: // a server that never answered is not waited for
 			return err
-		case err != nil && trouble == nil:
+		case err != nil && trouble == nil, errors.Is(err, ErrTooManyErrors):
 			return err
 		case res.again && calm < mostPasses: // with other names
 			calm++
@@ -187,7 +190,7 @@ func (o *Options) engine(p *pair, observe engine.Observer) engine.Options {
 	policy.Prefer = plan.Local
 	return engine.Options{
 		Account: o.Account, Job: Job, Local: p.origin, Remote: p.target, Index: o.Index, Mode: "migrate", Policy: policy,
-		Bound: o.Bound, Rejoin: true, Scope: p.inScope, DryRun: o.DryRun, Clock: o.Clock, Observer: observe,
+		Bound: o.Bound, Rejoin: true, OwnDoubles: o.Keeper != nil, Keeper: o.Keeper, Scope: p.inScope, DryRun: o.DryRun, Clock: o.Clock, Observer: observe,
 	}
 }
 

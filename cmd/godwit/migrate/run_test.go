@@ -273,6 +273,20 @@ func TestFull(t *testing.T) {
 	w.equal(t, w.origin.Snapshot())
 }
 
+// After too many errors no more is tried.
+func TestMaxErrors(t *testing.T) {
+	w := filled()
+	w.target.Traits.Refuse = func(mail.Item, []byte) error {
+		return mail.NewFault(mail.GradeMessage, mail.ClassNetwork, errors.New("no"), "")
+	}
+	o := w.options(&sidetest.Faults{})
+	o.MaxErrors = 2
+	r, err := Run(t.Context(), o)
+	if !errors.Is(err, ErrTooManyErrors) || r.Passes != 1 || r.Whole() {
+		t.Errorf("%v after %s", err, describe(r))
+	}
+}
+
 // A large message is read once.
 func TestLarge(t *testing.T) {
 	w := newWorld()
@@ -284,6 +298,30 @@ func TestLarge(t *testing.T) {
 	w.equal(t, w.origin.Snapshot())
 	if w.origin.Bodies() != 3 {
 		t.Errorf("%d bodies were read", w.origin.Bodies())
+	}
+}
+
+// A server carries out an APPEND after the line was cut, and after the message
+// was sent again: one copy stays, and what the user copies there stays, too.
+func TestLateCopy(t *testing.T) {
+	w := filled()
+	f := &sidetest.Faults{}
+	f.FailNamed("target add", 2, sidetest.DieBefore)
+	if _, err := w.run(f); err == nil || f.Hit() == "" {
+		t.Fatal("the run did not die")
+	}
+	w.must(t)
+	w.equal(t, w.origin.Snapshot())
+	w.target.Deliver("INBOX", letter(1), mail.NewFlagSet(mail.Seen, "$Todo"), day.AddDate(0, 0, 1)) // here it is
+	w.must(t)
+	w.equal(t, w.origin.Snapshot())
+	if w.keeps != 1 {
+		t.Errorf("%d were kept", w.keeps)
+	}
+	w.target.Deliver("INBOX", letter(1), mail.FlagSet{}, day)
+	w.must(t)
+	if n := len(w.target.Snapshot()["INBOX"]); n != 5 || w.keeps != 1 {
+		t.Errorf("a copy of the user's: %d messages, %d kept", n, w.keeps)
 	}
 }
 

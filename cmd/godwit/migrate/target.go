@@ -105,10 +105,11 @@ func (t *target) Rename(context.Context, mail.MailboxName, mail.MailboxName) err
 // Remove implements engine.Writer.
 func (t *target) Remove(context.Context, mail.MailboxName) error { return errOnlyAdds }
 
-// Do implements engine.Writer.
+// Do implements engine.Writer. What is deleted is one by one the second copy
+// of a message that was sent twice; see engine.Options.OwnDoubles.
 func (t *target) Do(ctx context.Context, ops []plan.Op, done func([]plan.Outcome) error) error {
 	for _, op := range ops {
-		if op.Kind != plan.OpFlags {
+		if op.Kind != plan.OpFlags && (op.Kind != plan.OpDelete || len(ops) > 1) {
 			return mail.NewFault(mail.GradeAccount, mail.ClassLocal, errOnlyAdds, "")
 		}
 	}

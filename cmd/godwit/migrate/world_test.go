@@ -3,6 +3,7 @@ package migrate
 import (
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"testing"
@@ -28,6 +29,7 @@ type world struct {
 	to             map[mail.MailboxName]mail.MailboxName // where mailboxes go, if elsewhere; "" is left out
 	now            time.Time
 	waited         int
+	keeps          int  // second copies that were kept
 	plainer        bool // names that are refused get another
 }
 
@@ -93,7 +95,7 @@ func (w *world) route(q Question) (routes []Route, notes []string) {
 
 func (w *world) options(f *sidetest.Faults) Options {
 	return Options{
-		Account: "a -> b", Index: sidetest.FaultyIndex(w.index, f), Memory: &book{w: w}, Router: w.route, Bound: "both",
+		Account: "a -> b", Index: sidetest.FaultyIndex(w.index, f), Memory: &book{w: w}, Keeper: w, Router: w.route, Bound: "both",
 		DeltaFlags: true, Clock: func() time.Time { return w.now },
 		Open: func(context.Context) (Sides, error) {
 			from, to := sidetest.Faulty(w.origin.Open(), f, "origin"), sidetest.Faulty(w.target.Open(), f, "target")
@@ -101,6 +103,13 @@ func (w *world) options(f *sidetest.Faults) Options {
 		},
 		Wait: func(context.Context, time.Duration) error { w.waited++; return nil },
 	}
+}
+
+// Keep implements engine.Keeper.
+func (w *world) Keep(_ context.Context, _ engine.Kept, _ mail.Identity, body io.Reader) error {
+	w.keeps++
+	_, err := io.Copy(io.Discard, body)
+	return err
 }
 
 // run moves the mail through f.
