@@ -19,8 +19,9 @@ type Options struct {
 	// Password is asked for before each login, also when a lost connection is
 	// replaced.
 	Password func(context.Context) (string, error)
-	// Connections is how many connections a Watch may have open at once, at
-	// least 1. An Account uses one.
+	// Connections is how many connections a Watch, or an Account, may have open
+	// at once, at least 1. An Account uses more than one in pulls only, where
+	// that was measured to help, at most eight, and none with a Meter.
 	Connections int
 	// Shared brings the mailboxes of other users and shared ones into scope
 	// (RFC 2342); otherwise they are not even listed.
@@ -67,6 +68,7 @@ type Account struct {
 	// announced are the Fetches that were announced, in this order.
 	announced []*fetching
 	stats     Stats // of connections that are gone
+	crew      *crew // other connections, for pulls; nil if there may be none
 
 	// batches is held by a batch while it does anything: one may be filled
 	// while the one before it is committed.
@@ -140,15 +142,17 @@ func Open(ctx context.Context, opt Options) (*Account, error) {
 		opt.Clock = time.Now
 	}
 	a := &Account{opt: opt, names: newNames(opt.Shared), boxes: map[mail.BoxID]mail.MailboxName{}, views: map[string]*view{}}
+	a.crew = newCrew(a)
 	if _, err := a.connected(ctx); err != nil {
 		return nil, err
 	}
 	return a, nil
 }
 
-// Close ends the connection, or has the Pool keep it. It does not wait for the
-// network.
+// Close ends the connections, or has the Pool keep the first. It does not wait
+// for the network.
 func (a *Account) Close() error {
+	a.crew.close()
 	s := a.session
 	if s == nil {
 		return nil
@@ -190,6 +194,7 @@ func (a *Account) Stats() Stats {
 	if a.session != nil {
 		sum.add(a.session.cost())
 	}
+	a.crew.cost(&sum)
 	return sum
 }
 

@@ -19,11 +19,12 @@ var errUnwanted = errors.New("the answer is no longer wanted")
 // into the inbox.
 type asked struct {
 	in    *inbox
+	lane  *lane  // of which it is one
 	spool string // see Options.Spool
 	cmd   *imapclient.FetchCommand
-	// lo is the place in fetching.msgs of the first message asked for; left is
-	// how many have not arrived; text how long their set is.
-	lo, left, text int
+	// The messages asked for are in fetching.msgs from lo to hi; left is how
+	// many have not arrived; text how long their set is.
+	lo, hi, left, text int
 
 	now arrival // what is being read
 }

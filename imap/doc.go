@@ -21,6 +21,9 @@
 //   - An effect that the server did not answer is reported as unknown, not as
 //     failed.
 //   - A Ref is a UID in decimal, its epoch the UIDVALIDITY in decimal.
+//   - Other connections than the first only bring bodies, of messages that were
+//     not asked for yet, under the same UIDVALIDITY. What one of them leaves
+//     out is asked for again over the first.
 //
 // An Account is used by one goroutine at a time. A connection that is lost is
 // replaced when it is needed next.

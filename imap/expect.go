@@ -18,7 +18,9 @@ func (a *Account) ExpectFetch(box mail.BoxID, refs []mail.Ref) {
 	if err != nil || len(uids) == 0 || len(a.announced) >= maxAnnounced {
 		return
 	}
-	a.announced = append(a.announced, a.fetching(wire, uids, nil))
+	f := a.fetching(wire, uids, nil)
+	f.pull = true
+	a.announced = append(a.announced, f)
 }
 
 // awaited gives the Fetch that was announced with these messages, or a new

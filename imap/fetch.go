@@ -25,6 +25,7 @@ func (a *Account) Fetch(ctx context.Context, box mail.BoxID, refs []mail.Ref, ea
 		return err
 	}
 	f := a.awaited(wire, uids)
+	f.pull = true
 	f.body = func(at int, _ uint32, item mail.Item, body io.Reader) error { return each(refs[at], item, body) }
 	return f.run(ctx)
 }
@@ -40,6 +41,7 @@ type fetching struct {
 	// each, if not nil, is told of each message that could not be had.
 	each func(uid uint32, err error) error
 
+	pull   bool     // other connections may take part
 	uids   []uint32 // as they were asked for
 	msgs   []wanted // in the order of their UIDs
 	open   int      // how many of msgs are open
@@ -212,16 +214,25 @@ func (f *fetching) blame(err error) bool {
 		return false
 	}
 	from := 0
-	if len(f.asks) > 0 {
-		from = f.asks[0].lo
+	for _, a := range f.asks { // what other connections were asked for lies between
+		if f.suspect(a.lo, a.hi) {
+			return true
+		}
+		from = a.hi
 	}
-	for i := from; i < len(f.msgs); i++ {
+	f.suspect(from, len(f.msgs))
+	return true
+}
+
+// suspect puts aside the first open message from lo to hi, if there is one.
+func (f *fetching) suspect(lo, hi int) bool {
+	for i := lo; i < hi; i++ {
 		if f.msgs[i].state == isOpen {
 			f.msgs[i].state = isSuspect
-			break
+			return true
 		}
 	}
-	return true
+	return false
 }
 
 func bodyItems() *goimap.FetchOptions {

@@ -37,6 +37,8 @@ type inbox struct {
 	once     sync.Once
 	room     chan struct{} // told that a lot was let go
 
+	most int // how many bytes wait: maxWaiting, or maxHeld where others take part
+
 	mu   sync.Mutex
 	ring []byte // made for the first body
 	lots []*lot // that are not free, and those behind one that is not, by age
@@ -51,7 +53,7 @@ type lot struct {
 }
 
 func newInbox() *inbox {
-	return &inbox{arrivals: make(chan arrival, 256), quit: make(chan struct{}), room: make(chan struct{}, 1)}
+	return &inbox{most: maxWaiting, arrivals: make(chan arrival, 256), quit: make(chan struct{}), room: make(chan struct{}, 1)}
 }
 
 // close lets go of the goroutine that reads.
@@ -69,17 +71,19 @@ func (in *inbox) put(a arrival) bool {
 
 // next waits for the next arrival; false if the connection ended before.
 func (in *inbox) next(ended <-chan struct{}) (arrival, bool) {
-	select {
-	case a := <-in.arrivals:
+	if a, ok := in.take(); ok {
 		return a, true
-	default:
 	}
 	select {
 	case a := <-in.arrivals:
 		return a, true
 	case <-ended:
 	}
-	// Nobody puts anything in any more.
+	return in.take() // nobody puts anything in any more
+}
+
+// take is next for what has arrived already.
+func (in *inbox) take() (arrival, bool) {
 	select {
 	case a := <-in.arrivals:
 		return a, true
@@ -108,7 +112,7 @@ func (in *inbox) lot(size int) *lot {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.ring == nil {
-		in.ring = make([]byte, maxWaiting)
+		in.ring = make([]byte, in.most)
 	}
 	from, end := 0, len(in.ring)
 	if n := len(in.lots); n > 0 {
@@ -162,11 +166,10 @@ func (in *inbox) done(a *arrival) {
 // empty lets go of what arrived and was not taken out. Nothing is put in any more.
 func (in *inbox) empty() {
 	for {
-		select {
-		case a := <-in.arrivals:
-			in.done(&a)
-		default:
+		a, ok := in.take()
+		if !ok {
 			return
 		}
+		in.done(&a)
 	}
 }

@@ -30,16 +30,21 @@ type names struct {
 	toName map[string]mail.MailboxName
 }
 
-// Words under which the index keeps how names are built.
+// Words under which the index keeps how names are built, and how many
+// connections a pull is worth.
 const (
 	wordPrefix    = "namespace.prefix"
 	wordSeparator = "namespace.separator"
+	wordCrew      = "connections"
 )
 
 // Recall implements engine.Remembering: the names of mailboxes can be made up
 // before the server has told how.
 func (a *Account) Recall(words map[string]string) {
 	a.names.prefix, a.names.sep = words[wordPrefix], words[wordSeparator]
+	if a.crew != nil {
+		a.crew.worth.recall(words[wordCrew], a.opt.Clock())
+	}
 }
 
 // Learned implements engine.Remembering.
@@ -47,7 +52,11 @@ func (a *Account) Learned() map[string]string {
 	if !a.surveyed {
 		return nil
 	}
-	return map[string]string{wordPrefix: a.names.prefix, wordSeparator: a.names.sep}
+	words := map[string]string{wordPrefix: a.names.prefix, wordSeparator: a.names.sep}
+	if a.crew != nil {
+		words[wordCrew] = a.crew.worth.word()
+	}
+	return words
 }
 
 func newNames(shared bool) *names {

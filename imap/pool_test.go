@@ -23,6 +23,12 @@ type station struct {
 	*testing.T
 	*imaptest.Mailstore
 	pool *imap.Pool
+	// connections is Options.Connections; way, if not nil, is put around the far
+	// end of each connection, and hear, if not nil, is asked before the server
+	// is: both are told its number.
+	connections int
+	way         func(n int, far net.Conn) net.Conn
+	hear        func(n int, p *imaptest.Peer, cmd imaptest.Command) bool
 
 	mu    sync.Mutex
 	conns []*track
@@ -95,15 +101,18 @@ func (s *station) options() imap.Options {
 				s.mu.Lock()
 				s.sent = append(s.sent, fmt.Sprintf("%d %s", n, cmd.Name))
 				s.mu.Unlock()
-				return handle(p, cmd)
+				return s.hear != nil && s.hear(n, p, cmd) || handle(p, cmd)
 			}
 			near, far := net.Pipe()
+			if s.way != nil {
+				far = s.way(n, far)
+			}
 			s.played.Go(func() { script.Play(far) })
 			c := &track{Conn: near, far: far}
 			s.conns = append(s.conns, c)
 			return c, nil
 		}},
-		Username: "ann", Password: func(context.Context) (string, error) { return "secret", nil }, Pool: s.pool,
+		Username: "ann", Password: func(context.Context) (string, error) { return "secret", nil }, Pool: s.pool, Connections: s.connections,
 	}
 }
 

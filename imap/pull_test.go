@@ -26,7 +26,10 @@ func BenchmarkPull(b *testing.B) {
 		b.Fatal(err)
 	}
 	c.Close()
-	pour(b, filepath.Join(server.Home("ann"), "Maildir", "cur"), n, size)
+	filler := strings.Repeat("The quick brown fox jumps over the lazy dog, and then some more.\n", size/65)
+	pour(b, filepath.Join(server.Home("ann"), "Maildir", "cur"), n, func(i int) string {
+		return strings.ReplaceAll(message(i), "\r\n", "\n") + filler
+	})
 	server.Doveadm("index", "-u", "ann", "*")
 	a, err := imap.Open(ctx, optionsFor(server, "ann"))
 	if err != nil {
@@ -69,22 +72,20 @@ func BenchmarkPull(b *testing.B) {
 }
 
 // pour fills a directory of a server's Maildir, as its owner.
-func pour(b *testing.B, cur string, n, size int) {
-	b.Helper()
+func pour(t testing.TB, cur string, n int, text func(i int) string) {
+	t.Helper()
 	dir, err := os.Stat(cur)
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
-	filler := strings.Repeat("The quick brown fox jumps over the lazy dog, and then some more.\n", size/65)
 	for i := range n {
 		name := filepath.Join(cur, fmt.Sprintf("%d.M%06dP7.bench:2,S", 1700000000+i, i))
-		text := strings.ReplaceAll(message(i), "\r\n", "\n") + filler
-		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-			b.Fatal(err)
+		if err := os.WriteFile(name, []byte(text(i)), 0o600); err != nil {
+			t.Fatal(err)
 		}
 		if st, ok := dir.Sys().(*syscall.Stat_t); ok && os.Geteuid() == 0 {
 			if err := os.Chown(name, int(st.Uid), int(st.Gid)); err != nil {
-				b.Fatal(err)
+				t.Fatal(err)
 			}
 		}
 	}

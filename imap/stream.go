@@ -29,17 +29,26 @@ const (
 // perhaps, and UID FETCHes of ranges, in the order of their UIDs. It is a
 // errand: it may have been sent before it was asked for.
 type stream struct {
+	lane
 	on      *session // where it was sent
 	opening *opening // whose answer was not awaited yet
-	asks    []*asked // unanswered
 	next    int      // the first of msgs that was not asked for
 	hi      int      // where to stop asking
 	most    int      // how many messages one command names
-	waiting int      // how many were asked for and have not come
-	sent    int      // bytes of the sets of asks
 	refused error    // what the server said to a FETCH, the last time
 	// came and bytes are what arrived so far, to learn sizes from.
 	came, bytes int64
+}
+
+// A lane is what of a stream is under way on one connection.
+type lane struct {
+	via     *session
+	asks    []*asked // unanswered
+	waiting int      // how many messages were asked for and have not come
+	sent    int      // bytes of the sets of asks
+	// Of an extra connection, see crew:
+	leaving bool        // it is asked for nothing more
+	stop    func() bool // keeps the context's end from ending it
 }
 
 // round asks for the messages from lo to hi that are open, once, at most so
@@ -55,6 +64,9 @@ func (f *fetching) round(ctx context.Context, lo, hi, most int) error {
 		if err := f.opened(s); err != nil {
 			return err
 		}
+		if f.crewed() {
+			return f.a.crew.round(ctx, f)
+		}
 		for len(f.asks) > 0 {
 			if err := f.step(s); err != nil {
 				return err
@@ -67,12 +79,12 @@ func (f *fetching) round(ctx context.Context, lo, hi, most int) error {
 // launch sends the EXAMINE, where it is needed, and the first FETCHes behind
 // it, without waiting.
 func (f *fetching) launch(s *session, lo, hi, most int) {
-	f.stream = stream{on: s, next: lo, hi: hi, most: most, came: f.came, bytes: f.bytes}
+	f.stream = stream{lane: lane{via: s}, on: s, next: lo, hi: hi, most: most, came: f.came, bytes: f.bytes}
 	s.wire.Cork()
 	if s.at == nil || s.at.name != f.wire {
 		f.opening = s.sendOpen(f.wire, false)
 	}
-	f.ask(s)
+	f.ask(&f.lane)
 	_ = s.wire.Uncork() // an error is told by the commands
 }
 
@@ -99,19 +111,21 @@ func (f *fetching) opened(s *session) error {
 	return nil
 }
 
-// ask sends FETCHes until enough is under way.
-func (f *fetching) ask(s *session) {
-	for f.next < f.hi && (len(f.asks) < 2 || int64(f.waiting)*f.size() < maxAsked && f.sent < maxSent) {
-		a := &asked{in: s.inbox, spool: f.a.opt.Spool}
-		set := f.choose(a)
+// ask sends FETCHes until enough is under way. What may be under way is shared
+// by the connections that take part.
+func (f *fetching) ask(l *lane) {
+	ahead := f.ahead() // beyond two commands
+	for f.next < f.hi && (len(l.asks) < 2 || int64(l.waiting)*f.size() < ahead && l.sent < maxSent) {
+		a := &asked{in: l.via.inbox, lane: l, spool: f.a.opt.Spool}
+		set := f.choose(a, f.portion())
 		if a.left == 0 {
 			return
 		}
-		s.wire.Divert(a)
-		a.cmd = s.client.Fetch(set, bodyItems())
-		f.asks = append(f.asks, a)
-		f.waiting += a.left
-		f.sent += a.text
+		l.via.wire.Divert(a)
+		a.cmd = l.via.client.Fetch(set, bodyItems())
+		l.asks = append(l.asks, a)
+		l.waiting += a.left
+		l.sent += a.text
 	}
 }
 
@@ -119,9 +133,9 @@ func (f *fetching) ask(s *session) {
 func (f *fetching) size() int64 { return (f.bytes+guess)/(f.came+1) + 1 }
 
 // choose gives the messages to ask for next, as a set that is short enough
-// for a command.
-func (f *fetching) choose(a *asked) (set goimap.UIDSet) {
-	most := min(f.most, max(4, int(maxCommand/f.size())))
+// for a command of not many more than so many bytes.
+func (f *fetching) choose(a *asked, bytes int64) (set goimap.UIDSet) {
+	most := min(f.most/int(f.sharers()), max(4, int(bytes/f.size())))
 	a.lo = f.next
 	for ; f.next < f.hi && a.left < most; f.next++ {
 		w := &f.msgs[f.next]
@@ -139,6 +153,7 @@ func (f *fetching) choose(a *asked) (set goimap.UIDSet) {
 		}
 		a.left++
 	}
+	a.hi = f.next
 	return set
 }
 
@@ -153,7 +168,7 @@ func digitsOf(n uint32) int {
 
 // step waits for one arrival and deals with it.
 func (f *fetching) step(s *session) error {
-	f.ask(s)
+	f.ask(&f.lane)
 	if f.most == passes[0] {
 		f.sendAnnounced(s)
 	}
@@ -161,21 +176,27 @@ func (f *fetching) step(s *session) error {
 	if !ok {
 		return f.broken()
 	}
+	return f.take(&a)
+}
+
+// take deals with an arrival. An error ends its connection.
+func (f *fetching) take(a *arrival) error {
+	l := a.of.lane
 	if a.over {
 		err := f.over(a.of)
 		if refusedByServer(err) {
-			s.kill() // what else was asked for is not waited for
+			l.via.kill() // what else was asked for is not waited for
 		}
 		return err
 	}
 	if a.of.left > 0 {
 		a.of.left--
-		f.waiting--
+		l.waiting--
 	}
 	f.came++
 	f.bytes += a.size
-	if err := f.hand(s, &a); err != nil {
-		s.kill()
+	if err := f.hand(l.via, a); err != nil {
+		l.via.kill()
 		return err
 	}
 	return nil
@@ -184,9 +205,10 @@ func (f *fetching) step(s *session) error {
 // over takes the end of a FETCH. A refusal is an error only where the server
 // wants the whole account to come back later.
 func (f *fetching) over(a *asked) error {
-	f.asks = slices.DeleteFunc(f.asks, func(b *asked) bool { return a == b })
-	f.waiting -= a.left
-	f.sent -= a.text
+	l := a.lane
+	l.asks = slices.DeleteFunc(l.asks, func(b *asked) bool { return a == b })
+	l.waiting -= a.left
+	l.sent -= a.text
 	err := a.cmd.Close()
 	if refusedByServer(err) && mail.GradeOf(refusal(mail.GradeMessage, err), 0) < mail.GradeAccount {
 		f.refused = err // perhaps for one message: the others are asked for again

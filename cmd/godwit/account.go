@@ -86,6 +86,7 @@ func imapOptions(acc *config.Account) imap.Options {
 func serverOptions(acc *config.Account, s syncOptions) imap.Options {
 	o := imapOptions(acc)
 	o.Pool = s.pool
+	o.Connections = max(1, o.Connections-s.watching)
 	if o.Meter = s.meter; s.meter == nil {
 		o.Meter = wire.NewMeter(acc.LimitRate)
 	}
@@ -108,6 +109,7 @@ type syncOptions struct {
 	chatty         bool          // tell of what works as it is, too
 	echo           *maildir.Echo // told of what is done to the Maildir; nil for nobody
 	meter          *wire.Meter   // of the connections; nil for one of their own
+	watching       int           // connections that watch meanwhile
 	pool           *imap.Pool    // keeps the connection for the next run; nil for none
 	locked         bool          // the caller holds the account's lock
 }

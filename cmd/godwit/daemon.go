@@ -224,6 +224,15 @@ func (t *duty) watchServer(ctx context.Context, w worker.Watching) error {
 	return imap.Watch(ctx, options, t.acc.Idle, imap.Watching{Up: w.Up, Changed: func(imap.News) { w.Changed() }, Doubt: w.Doubt})
 }
 
+// watching is how many connections watch the server at most: with IDLE, one
+// for each mailbox that there is one for.
+func (t *duty) watching() int {
+	if !t.acc.Synced() {
+		return 0
+	}
+	return min(max(1, len(t.acc.Idle)), t.acc.Connections-1)
+}
+
 // told logs what becomes of an account and its watches, when it changes.
 func (d *daemon) told(log *slog.Logger) func(worker.Status) {
 	var was worker.Status
@@ -260,7 +269,7 @@ func (d *daemon) told(log *slog.Logger) func(worker.Status) {
 // be nil.
 func (d *daemon) run(ctx context.Context, t *duty, s syncOptions, why worker.Trigger, observe engine.Observer) ran {
 	log := t.log
-	s.echo, s.meter, s.pool = t.echo, t.meter, t.pool
+	s.echo, s.meter, s.pool, s.watching = t.echo, t.meter, t.pool, t.watching()
 	r := runAccount(ctx, t.acc, s, d.app.now, func(e engine.Event) {
 		if observe != nil {
 			observe(e)

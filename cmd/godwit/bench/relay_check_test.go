@@ -69,7 +69,7 @@ func converse(t *testing.T, port int, flights map[string]int, order ...string) t
 
 // TestRelayCounts counts exactly what passes.
 func TestRelayCounts(t *testing.T) {
-	r := newRelay(t, "127.0.0.1", answering(t), 0)
+	r := newRelay(t, "127.0.0.1", answering(t), 0, 0)
 	first, second, third := "a LOGIN\r\n", "b APPEND x {3+}\r\na\nb\r\nc NOOP\r\n", "d COMPRESS DEFLATE\r\n"
 	converse(t, r.port(), map[string]int{first: 1, second: 3, third: 1}, first, second, third)
 	w := r.close()
@@ -83,12 +83,23 @@ func TestRelayCounts(t *testing.T) {
 // trip, commands that go together cost one.
 func TestRelayDelays(t *testing.T) {
 	const rtt = 20 * time.Millisecond
-	r := newRelay(t, "127.0.0.1", answering(t), rtt)
+	r := newRelay(t, "127.0.0.1", answering(t), rtt, 0)
 	one, two := "a NOOP\r\n", "b NOOP\r\nc NOOP\r\nd NOOP\r\n"
 	took := converse(t, r.port(), map[string]int{one: 1, two: 3}, one, two)
 	r.close()
 	if took < 4*rtt {
 		t.Errorf("four round trips of %v took %v", rtt, took)
+	}
+}
+
+// TestRelayLimits: each connection gives so many bytes a second.
+func TestRelayLimits(t *testing.T) {
+	const limit = 400 // an answer takes 10 ms
+	r := newRelay(t, "127.0.0.1", answering(t), 0, limit)
+	one := "a NOOP\r\n"
+	took := converse(t, r.port(), map[string]int{one: 1}, one, one, one, one)
+	if down := r.close().down; took < time.Duration(down)*time.Second/limit {
+		t.Errorf("%d bytes took %v", down, took)
 	}
 }
 

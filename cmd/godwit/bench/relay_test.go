@@ -23,7 +23,7 @@ type wire struct {
 }
 
 // A relay stands between a tool and a server. With a round trip it is a link
-// of that length, and of any bandwidth: half of it passes before what one peer
+// of that length, and of any bandwidth, unless each connection has its limit: half of it passes before what one peer
 // sent reaches the other. A connection costs the client a round trip before what
 // it sends leaves it, and the server knows of it half a round trip later: SYN, its
 // answer, and the answer to that.
@@ -31,19 +31,20 @@ type relay struct {
 	listener net.Listener
 	server   string
 	rtt      time.Duration
+	limit    int64 // bytes a second that a connection gives a client; 0: any number
 
 	busy sync.WaitGroup
 	mu   sync.Mutex
 	wire wire
 }
 
-func newRelay(t testing.TB, server string, port int, rtt time.Duration) *relay {
+func newRelay(t testing.TB, server string, port int, rtt time.Duration, limit int64) *relay {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &relay{listener: l, server: net.JoinHostPort(server, strconv.Itoa(port)), rtt: rtt}
+	r := &relay{listener: l, server: net.JoinHostPort(server, strconv.Itoa(port)), rtt: rtt, limit: limit}
 	r.busy.Add(1)
 	go func() { defer r.busy.Done(); r.accept() }()
 	return r
@@ -86,8 +87,8 @@ func (r *relay) serve(client *net.TCPConn, called time.Time) {
 	l := &line{relay: r, turned: true}
 	var both sync.WaitGroup
 	both.Add(2)
-	go func() { defer both.Done(); l.pump(client, server, l.up, called.Add(r.rtt)) }()
-	go func() { defer both.Done(); l.pump(server, client, l.down, called.Add(r.rtt+r.rtt/2)) }()
+	go func() { defer both.Done(); l.pump(client, server, l.up, called.Add(r.rtt), 0) }()
+	go func() { defer both.Done(); l.pump(server, client, l.down, called.Add(r.rtt+r.rtt/2), r.limit) }()
 	both.Wait()
 }
 
@@ -125,15 +126,23 @@ type chunk struct {
 
 // pump passes one direction on; nothing was sent before first. At most so many chunks are on their way: more
 // than any peer sends in half a round trip.
-func (l *line) pump(from, to *net.TCPConn, note func([]byte), first time.Time) {
+func (l *line) pump(from, to *net.TCPConn, note func([]byte), first time.Time, limit int64) {
 	way := make(chan chunk, 4096)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		lost := false // the peer is gone; the rest is read and dropped
+		var free time.Time
 		for c := range way {
 			if l.rtt > 0 {
 				time.Sleep(time.Until(c.due))
+			}
+			if limit > 0 && !lost {
+				if now := time.Now(); free.Before(now) {
+					free = now
+				}
+				free = free.Add(time.Duration(len(c.data)) * time.Second / time.Duration(limit))
+				time.Sleep(time.Until(free))
 			}
 			if c.data == nil {
 				_ = to.CloseWrite()

@@ -69,10 +69,14 @@ func table() []*row {
 	both("roundtrip/pull", n("%s: pull %d small", link, scaled(2000)), target{faster: 2.5}, target{faster: 2.5})
 	both("roundtrip/push", n("%s: push %d small", link, scaled(300)), target{faster: 1.5}, target{faster: 1.5})
 	both("roundtrip/nochange", n("%s: nothing changed", link), target{faster: 1.8, trips: 4}, target{faster: 1.8, trips: 5})
+	both("roundtrip/limited", n("%s, %s a second a connection: pull %d", link, size(perConnection), scaled(4000)), target{}, target{})
 	add("large/pull/plain", n("pull one message of %s", size(int64(largeSize()))), target{rss: 48 * mb})
 	add("large/push/plain", n("push one message of %s", size(int64(largeSize()))), target{rss: 48 * mb})
 	return rows
 }
+
+// perConnection is how many bytes a second a limited connection gives.
+const perConnection = 8 * mb
 
 // largeSize is that of the one large message.
 func largeSize() int { return max(100_000, 200*mb/20000**messages) }

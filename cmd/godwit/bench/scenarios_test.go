@@ -96,6 +96,15 @@ func (b *bench) roundtrips() {
 				return &site{tool: t, server: server, user: "link", dir: b.fresh("link")}
 			}})
 	})
+	many := scaled(4000)
+	b.filled(server, "limited", ordinary, many, 0)
+	each("roundtrip/limited", func(name string, tls bool) {
+		b.measure(task{row: name, tls: tls, rtt: *rtt, limit: perConnection, most: 3, with: []*tool{alone(b.tools[0])},
+			check: func(int) func(*site) error { return hasLocally(many) },
+			site: func(t *tool, round int) *site {
+				return &site{tool: t, server: server, user: "limited", dir: b.fresh("limited")}
+			}})
+	})
 	each("roundtrip/push", func(name string, tls bool) {
 		b.measure(task{row: name, tls: tls, rtt: *rtt, site: b.toPush(tiny, pushed), prepare: true, check: func(int) func(*site) error { return hasOnServer(pushed) }})
 	})

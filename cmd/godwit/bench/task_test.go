@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -24,7 +25,11 @@ type task struct {
 	// also is the row of a second run right after the work, if any.
 	also string
 	raw  func() (usage, error)
-	rtt  time.Duration // of a relay, in all rounds
+	// rtt and limit are those of a relay, in all rounds; with are tools for this
+	// row only.
+	rtt   time.Duration
+	limit int64
+	with  []*tool
 	// repeat is how often a round does it, for work that takes little time, and
 	// most how many rounds there are at most, 0: as many as are asked for.
 	repeat, most int
@@ -62,8 +67,9 @@ func (b *bench) measure(k task) {
 			}
 			r.of(rawName).runs = append(r.of(rawName).runs, u)
 		}
-		for i := range b.tools {
-			t := b.tools[(i+round)%len(b.tools)]
+		tools := b.toolsFor(k)
+		for i := range tools {
+			t := tools[(i+round)%len(tools)]
 			if t.slow && round > 0 && k.begin == nil {
 				continue
 			}
@@ -78,6 +84,9 @@ func (b *bench) measure(k task) {
 	}
 	b.t.Log(r.brief())
 }
+
+// toolsFor are those that do the work.
+func (b *bench) toolsFor(k task) []*tool { return append(slices.Clone(b.tools), k.with...) }
 
 // prepared makes the sites of all tools and rounds, and lets them rest.
 func (b *bench) prepared(prepare func(*tool, int) *site, n int) func(*tool, int) *site {
@@ -105,7 +114,7 @@ func (b *bench) extra(k task, r *row, round int, run func(task, *samples, *site,
 	if k.begin != nil {
 		k.begin(round)
 	}
-	for _, t := range b.tools {
+	for _, t := range b.toolsFor(k) {
 		if !t.slow || k.begin != nil {
 			b.once(k, r, t, round, run)
 		}
@@ -154,7 +163,7 @@ func (b *bench) once(k task, r *row, t *tool, round int, run func(task, *samples
 // timed is a run that counts.
 func (b *bench) timed(k task, into *samples, s *site, _ int) error {
 	if k.rtt > 0 {
-		r := newRelay(b.t, s.server.Host, s.own(), k.rtt)
+		r := newRelay(b.t, s.server.Host, s.own(), k.rtt, k.limit)
 		s.port = r.port()
 		defer func() { s.port = 0; r.close() }()
 	}
@@ -170,8 +179,8 @@ func (b *bench) timed(k task, into *samples, s *site, _ int) error {
 }
 
 // counted is a run through a relay that counts.
-func (b *bench) counted(_ task, into *samples, s *site, _ int) error {
-	r := newRelay(b.t, s.server.Host, s.own(), 0)
+func (b *bench) counted(k task, into *samples, s *site, _ int) error {
+	r := newRelay(b.t, s.server.Host, s.own(), 0, k.limit)
 	s.port, s.talks = r.port(), true
 	_, err := s.run()
 	s.port, s.talks = 0, false

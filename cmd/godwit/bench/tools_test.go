@@ -99,6 +99,24 @@ delete_guard = "off"
 	}
 }
 
+// alone is godwit with one connection.
+func alone(t *tool) *tool {
+	return &tool{
+		name: t.name + ", connections = 1",
+		configure: func(s *site) error {
+			if err := t.configure(s); err != nil {
+				return err
+			}
+			text, err := os.ReadFile(s.path("config.toml"))
+			if err != nil {
+				return err
+			}
+			return s.write("config.toml", string(text)+"connections = 1\n")
+		},
+		command: t.command,
+	}
+}
+
 func mbsyncBinary() string {
 	if path := os.Getenv("MBSYNC"); path != "" {
 		return path
