@@ -106,6 +106,15 @@ func parseRate(text string) (int64, error) {
 	return n * unit, nil
 }
 
+// ParseSize reads a number of bytes: "500B", "500kB", "10MB".
+func ParseSize(text string) (int64, error) {
+	n, err := parseRate(text + "/s")
+	if err != nil {
+		return 0, fmt.Errorf("%q is no size: write it like \"10MB\" or \"500kB\"", text)
+	}
+	return n, nil
+}
+
 // parseFingerprint reads "sha256:" and 64 hexadecimal digits, with colons
 // between or not, and gives it in lower case without colons.
 func parseFingerprint(text string) (string, error) {

@@ -21,6 +21,7 @@ type migrateOptions struct {
 	folders, maps, exprs               []string
 	subfolder, verify                  string
 	maxErrors                          int
+	which                              selection
 }
 
 func (a *app) migrateCommand() *cobra.Command {
@@ -58,6 +59,7 @@ func (a *app) migrateCommand() *cobra.Command {
 	flags.BoolVar(&m.merge, "merge-folders", false, "let mailboxes whose names TO takes for the same become one")
 	flags.BoolVar(&m.deltaFlags, "delta-flags", true, "carry over flags that changed after a message was copied")
 	flags.BoolVar(&m.subscriptions, "subscriptions", true, "carry over which mailboxes are subscribed to")
+	m.which.flags(flags)
 	flags.StringVar(&m.verify, "verify", "counts", "how to compare at the end: counts, bytes or none (`HOW`)")
 	flags.IntVar(&m.maxErrors, "max-errors", 0, "give up after `N` errors; 0 goes on with what can be done")
 	return cmd
@@ -126,6 +128,10 @@ func (a *app) migrate(ctx context.Context, from, to string, o migrateOptions) er
 	if err != nil {
 		return &usageError{err}
 	}
-	m := &migration{app: a, migrateOptions: o, from: accounts[0], to: accounts[1], names: names}
+	wanted, err := o.which.wanted(a.now())
+	if err != nil {
+		return &usageError{err}
+	}
+	m := &migration{app: a, migrateOptions: o, from: accounts[0], to: accounts[1], names: names, wanted: wanted}
 	return m.run(ctx, conf.StateDir)
 }

@@ -26,6 +26,7 @@ type migration struct {
 	migrateOptions
 	from, to *config.Account
 	names    folders.Options
+	wanted   func(mail.Item) bool // nil: all
 
 	dir    string // what remembers it
 	bound  string
@@ -110,7 +111,7 @@ func (m *migration) forget() error {
 
 func (m *migration) options(index *store.Store, pair *pairFile) migrate.Options {
 	return migrate.Options{
-		Account: m.name(), Open: m.open, Index: index, Memory: pair, Keeper: keeper{index.Keeper(m.dir, m.to.KeepDeleted, m.app.now)}, Router: m.router, Bound: m.bound,
+		Account: m.name(), Open: m.open, Index: index, Memory: pair, Keeper: keeper{index.Keeper(m.dir, m.to.KeepDeleted, m.app.now)}, Router: m.router, Select: m.wanted, Bound: m.bound,
 		DeltaFlags: m.deltaFlags, Subscriptions: m.subscriptions, DryRun: m.dryRun, MaxErrors: m.maxErrors, Clock: m.app.now,
 	}
 }

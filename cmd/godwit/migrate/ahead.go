@@ -19,7 +19,7 @@ func look(ctx context.Context, o Options, dry bool) (*pair, Sides, error) {
 	if err != nil {
 		return nil, sides, errors.Join(err, sides.Close())
 	}
-	p, err := newPair(sides.Origin, sides.Target, o.Router, o.Memory, records, nil, dry)
+	p, err := newPair(o, sides, records, nil, dry)
 	if err == nil {
 		_, err = p.target.Survey(ctx, nil)
 	}
@@ -96,7 +96,7 @@ func Sizes(ctx context.Context, o Options) (list []Size, err error) {
 		list[i].From = append(list[i].From, r.From)
 	}
 	for i := range list {
-		id := mail.BoxID(i + 1)
+		id := mail.BoxID(-1 - i) // none of the index
 		name := map[mail.BoxID]mail.MailboxName{id: list[i].To}
 		for s, side := range [2]engine.Side{plan.Local: p.origin, plan.Remote: p.target} {
 			if b, there := p.there[list[i].To]; plan.Side(s) == plan.Remote && (!there || b.Container) {

@@ -24,8 +24,9 @@ type origin struct {
 	parts  map[mail.BoxID][]part
 	nextID mail.BoxID // for parts that have no number of the engine's
 	counts map[mail.MailboxName]int
-	large  map[plan.Place]bool // messages that are digested before they are sent
-	spool  *spooled            // one of them, nil if none
+	hidden map[mail.MailboxName]int // messages that are not selected
+	large  map[plan.Place]bool      // messages that are digested before they are sent
+	spool  *spooled                 // one of them, nil if none
 }
 
 // A part is a mailbox of the origin that a mailbox of the target is made of.
@@ -51,7 +52,7 @@ var (
 func newOrigin(inner engine.Writer, p *pair) *origin {
 	return &origin{
 		inner: inner, pair: p, parts: map[mail.BoxID][]part{}, nextID: firstPartID,
-		counts: map[mail.MailboxName]int{}, large: map[plan.Place]bool{},
+		counts: map[mail.MailboxName]int{}, hidden: map[mail.MailboxName]int{}, large: map[plan.Place]bool{},
 	}
 }
 
@@ -160,6 +161,14 @@ func (o *origin) Bind(boxes map[mail.BoxID]mail.MailboxName) {
 
 // Scan implements engine.Side.
 func (o *origin) Scan(ctx context.Context, box mail.BoxID, since plan.Since, yield func(plan.Seen) error) (plan.Scanned, error) {
+	if o.pair.selects != nil {
+		return o.scanSelected(ctx, box, yield)
+	}
+	return o.scan(ctx, box, since, yield)
+}
+
+// scan scans all parts of a mailbox.
+func (o *origin) scan(ctx context.Context, box mail.BoxID, since plan.Since, yield func(plan.Seen) error) (plan.Scanned, error) {
 	parts := o.parts[box]
 	out := plan.Scanned{Full: true, Complete: true}
 	var marks []mark
@@ -241,6 +250,9 @@ func (o *origin) ExpectScans(next []plan.Expected) {
 	var list []plan.Expected
 	for _, e := range next {
 		parts := o.parts[e.Box]
+		if o.pair.selects != nil {
+			e.Since = plan.Since{}
+		}
 		for i, one := range split(e.Since, parts) {
 			list = append(list, plan.Expected{Box: parts[i].id, Since: one})
 		}

@@ -20,6 +20,8 @@ import (
 type pair struct {
 	router  Router
 	memory  Memory
+	index   engine.Index
+	selects func(mail.Item) bool // nil: all
 	dry     bool
 	records []plan.BoxRecord // of the index, when the run began
 
@@ -42,14 +44,14 @@ type pair struct {
 	there   map[mail.MailboxName]plan.Box // of the target
 }
 
-func newPair(from, to engine.Writer, router Router, memory Memory, records []plan.BoxRecord, refused []mail.MailboxName, dry bool) (*pair, error) {
-	used, err := memory.Used()
+func newPair(o Options, sides Sides, records []plan.BoxRecord, refused []mail.MailboxName, dry bool) (*pair, error) {
+	used, err := o.Memory.Used()
 	if err != nil {
 		return nil, err
 	}
-	p := &pair{router: router, memory: memory, dry: dry, records: records, listed: make(chan struct{}), used: used, refused: refused}
-	p.origin = newOrigin(from, p)
-	p.target = &target{Writer: to, pair: p, made: map[mail.MailboxName]bool{}}
+	p := &pair{router: o.Router, memory: o.Memory, index: o.Index, selects: o.Select, dry: dry, records: records, listed: make(chan struct{}), used: used, refused: refused}
+	p.origin = newOrigin(sides.Origin, p)
+	p.target = &target{Writer: sides.Target, pair: p, made: map[mail.MailboxName]bool{}}
 	return p, nil
 }
 

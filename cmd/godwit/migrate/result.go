@@ -60,6 +60,7 @@ type Reason string
 const (
 	TooLarge Reason = "too large"     // for the target's limit
 	NoRights Reason = "not allowed"   // the mailbox takes no messages
+	Unwanted Reason = "not selected"  // by Options.Select
 	Deleted  Reason = "deleted since" // the target had it, and it was deleted there
 )
 
@@ -194,8 +195,12 @@ func (r *Result) account(f *Folder, rec *plan.BoxRecord, rows []plan.Row, pendin
 			f.Declined = append(f.Declined, d.What)
 		}
 	}
+	hidden := p.origin.hidden[f.To]
+	if hidden > 0 {
+		f.Skipped[Unwanted] = hidden
+	}
 	settled := f.Skipped[TooLarge] + f.Skipped[NoRights] + f.Skipped[Deleted]
-	f.Verified = !f.Removed && f.Origin == known && lone == settled && len(f.Failed) == 0 &&
+	f.Verified = !f.Removed && f.Origin-hidden == known && lone == settled && len(f.Failed) == 0 &&
 		f.Target == rec.Side[plan.Remote].Known && !r.tally.unseen[f.To]
 }
 

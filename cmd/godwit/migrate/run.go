@@ -28,6 +28,9 @@ type Options struct {
 	Memory Memory
 	Router Router
 	Bound  string // names both servers and users; see engine.Options
+	// Select tells which messages are to be moved; nil is all. What was moved
+	// once is kept in step whatever it is like later.
+	Select func(mail.Item) bool
 	// DeltaFlags carries over what changes of flags after a message was copied.
 	DeltaFlags bool
 	// Subscriptions carries over which mailboxes are subscribed to.
@@ -154,7 +157,7 @@ func (o *Options) pass(ctx context.Context, res *Result) (*engine.Report, error)
 	if err != nil {
 		return none, err
 	}
-	p, err := newPair(sides.Origin, sides.Target, o.Router, o.Memory, records, res.refused, o.DryRun)
+	p, err := newPair(*o, sides, records, res.refused, o.DryRun)
 	if err != nil {
 		return none, errors.Join(err, sides.Close())
 	}

@@ -273,6 +273,34 @@ func TestFull(t *testing.T) {
 	w.equal(t, w.origin.Snapshot())
 }
 
+// Only what is wanted is moved; what was moved stays in step; a later run that
+// wants more moves the rest.
+func TestSelect(t *testing.T) {
+	for _, together := range []bool{false, true} {
+		w := filled()
+		if together {
+			w.to = map[mail.MailboxName]mail.MailboxName{"Work/Deep": "INBOX"}
+		}
+		w.selects = func(i mail.Item) bool { return i.Flags.Has(mail.Flagged) }
+		r := w.must(t)
+		if c, u := r.Sum(func(f *Folder) int { return f.Copied }), r.Sum(func(f *Folder) int { return f.Skipped[Unwanted] }); c != 3 || u != 4 {
+			t.Errorf("copied %d, %d not wanted: %s", c, u, describe(r))
+		}
+		last := w.origin.Snapshot()["Work/Deep"][2]
+		w.origin.SetFlags("Work/Deep", last.Ref, mail.NewFlagSet(mail.Seen))
+		if r = w.must(t); r.Sum(func(f *Folder) int { return f.Copied }) != 0 || r.Sum(func(f *Folder) int { return f.Flagged }) != 1 {
+			t.Errorf("after a change: %s", describe(r))
+		}
+		w.selects = nil
+		w.must(t)
+		want := w.origin.Snapshot()
+		if together {
+			want = sidetest.Snapshot{"INBOX": append(want["INBOX"], want["Work/Deep"]...), "Empty": {}}
+		}
+		w.equal(t, want)
+	}
+}
+
 // After too many errors no more is tried.
 func TestMaxErrors(t *testing.T) {
 	w := filled()

@@ -29,6 +29,7 @@ type world struct {
 	to             map[mail.MailboxName]mail.MailboxName // where mailboxes go, if elsewhere; "" is left out
 	now            time.Time
 	waited         int
+	selects        func(mail.Item) bool
 	keeps          int  // second copies that were kept
 	plainer        bool // names that are refused get another
 }
@@ -95,7 +96,7 @@ func (w *world) route(q Question) (routes []Route, notes []string) {
 
 func (w *world) options(f *sidetest.Faults) Options {
 	return Options{
-		Account: "a -> b", Index: sidetest.FaultyIndex(w.index, f), Memory: &book{w: w}, Keeper: w, Router: w.route, Bound: "both",
+		Account: "a -> b", Index: sidetest.FaultyIndex(w.index, f), Memory: &book{w: w}, Keeper: w, Select: w.selects, Router: w.route, Bound: "both",
 		DeltaFlags: true, Clock: func() time.Time { return w.now },
 		Open: func(context.Context) (Sides, error) {
 			from, to := sidetest.Faulty(w.origin.Open(), f, "origin"), sidetest.Faulty(w.target.Open(), f, "target")
