@@ -231,6 +231,32 @@ func TestMigrateKilled(t *testing.T) {
 	}
 }
 
+// What is told beforehand changes nothing; mailboxes alone are made alone.
+func TestMigrateBefore(t *testing.T) {
+	all := ends(t)
+	m := newMove(t, all["prefix"]("me"), all["full"]("me"))
+	m.from.fill(4, 10)
+	m.to.holds() // the first login makes INBOX
+	before := m.to.changes()
+	r := m.exits(0, "migrate", "old", "new", "--sizes")
+	need(t, strings.Contains(r.out, "in all: 40 messages, ") && strings.Contains(r.out, "at the target 0 messages"), "%v", r)
+	r = m.exits(0, "migrate", "old", "new", "--dry-run")
+	need(t, strings.Contains(r.out, "40 messages in 5 mailboxes, 40 would be copied"), "%v", r)
+	r = m.exits(0, "migrate", "old", "new", "--dry-run", "--flagged", "--subfolder", "Old")
+	need(t, strings.Contains(r.out, "8 would be copied") && strings.Contains(r.out, "INBOX -> Old/INBOX (--subfolder)"), "%v", r)
+	need(t, m.to.changes() == before, "the target changed:\n%s\n%s", before, m.to.changes())
+	if _, err := os.Stat(filepath.Join(m.state, "migrate")); err == nil {
+		t.Error("what changes nothing is remembered")
+	}
+	r = m.exits(0, "migrate", "old", "new", "--folders-only")
+	need(t, strings.Contains(r.out, "4 mailboxes made of 5") && m.to.holds().Messages() == 0 && len(m.to.holds()) == 5, "%v", r)
+	m.exits(0, "migrate", "old", "new")
+	m.equal()
+	r = m.exits(2, "migrate", "old", "new", "--subfolder", "Old")
+	need(t, strings.Contains(r.errout, "give the same flags as before"), "%v", r)
+	m.equal()
+}
+
 // Subscriptions and uses of mailboxes come along, and what the user changes at
 // the target stays.
 func TestMigrateSubscriptions(t *testing.T) {
