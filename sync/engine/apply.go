@@ -308,7 +308,7 @@ func (r *run) declined(s plan.Side, box mail.BoxID, what string, is bool) {
 		return
 	}
 	r.decline[key] = true
-	text := fmt.Sprintf("%s does not store %s: they stay %s only", r.who(s), what, where(s.Other()))
+	text := fmt.Sprintf("%s does not store %s: they stay %s only", r.who(s), what, r.where(s.Other()))
 	if what == "deletions" {
 		text = fmt.Sprintf("%s does not let messages be deleted: they stay there", r.who(s))
 	}

@@ -140,8 +140,19 @@ func where(s plan.Side) string {
 	return "on the server"
 }
 
+// where says it in the words of the run's own Places.
+func (r *run) where(s plan.Side) string {
+	if r.Places != [2]string{} {
+		return "at " + r.Places[s]
+	}
+	return where(s)
+}
+
 // who says in words which side does something.
 func (r *run) who(s plan.Side) string {
+	if r.Places != [2]string{} {
+		return r.Places[s]
+	}
 	if s == plan.Local {
 		return "the " + r.root.Name()
 	}

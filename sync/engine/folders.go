@@ -25,7 +25,7 @@ func (r *run) takeFolders(ctx context.Context, fp *plan.FolderPlan) error {
 		r.report.HeldBoxes++
 		e := Event{Kind: Held, Side: v.Side, Mailbox: rec.Side[v.Side].Name, Reason: plan.ReasonVanished,
 			Count: rec.Side[v.Side].Known,
-			Text:  fmt.Sprintf("the mailbox is gone %s; it is left as it is %s", where(v.Side), where(v.Side.Other()))}
+			Text:  fmt.Sprintf("the mailbox is gone %s; it is left as it is %s", r.where(v.Side), r.where(v.Side.Other()))}
 		r.emit(e)
 		if !r.stored[rec.ID].Side[v.Side].Missing {
 			r.log(logHeld, e)

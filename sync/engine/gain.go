@@ -96,7 +96,7 @@ func (r *run) gainGivenUp(g *plan.Gain) {
 	r.gainFailed(g)
 	from := g.To.Other()
 	err := mail.NewFault(mail.GradeMessage, mail.ClassServer,
-		fmt.Errorf("message %s in %s cannot be read %s", g.From.Ref, r.name(from, g.From.Box), where(from)), "it is tried again at the next run")
+		fmt.Errorf("message %s in %s cannot be read %s", g.From.Ref, r.name(from, g.From.Box), r.where(from)), "it is tried again at the next run")
 	r.fault(from, r.name(from, g.From.Box), err, false)
 	for _, ref := range g.Settle() {
 		r.pend(plan.Pending{Side: ref.Side, At: ref.At, Kind: ref.Kind, Why: plan.ReasonError, Text: err.Error(), Ident: g.Ident()})

@@ -10,9 +10,12 @@ type Options struct {
 	Account       string
 	Job           string // what the run is for, told in Events; "" is a sync
 	Local, Remote Writer
-	Index         Index
-	Memory        *Memory // of this Index; nil: the run reads it
-	Keeper        Keeper  // where deleted messages are kept; nil keeps none
+	// Places is what a person calls the sides, where they are not a Maildir and
+	// a server: "the origin", "the target".
+	Places [2]string
+	Index  Index
+	Memory *Memory // of this Index; nil: the run reads it
+	Keeper Keeper  // where deleted messages are kept; nil keeps none
 
 	// KeepsRef says, a side, that a message keeps its Ref when it is moved to
 	// another mailbox: a Maildir key does.

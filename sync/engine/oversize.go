@@ -16,7 +16,7 @@ const oversizeWhat = "messages of more than %d bytes"
 func (r *run) oversize(g *plan.Gain, large *mail.TooLarge) {
 	r.declined(g.To, g.Box, fmt.Sprintf(oversizeWhat, large.Limit), true)
 	r.note(Event{Side: g.To, Mailbox: r.name(g.To, g.Box), Row: rowID(g), Digest: g.Ident().Body, Size: large.Size, Reason: plan.ReasonDeclined,
-		Text: fmt.Sprintf("a message of %d bytes stays %s only: it is larger than %s takes (%d)", large.Size, where(g.To.Other()), r.who(g.To), large.Limit)})
+		Text: fmt.Sprintf("a message of %d bytes stays %s only: it is larger than %s takes (%d)", large.Size, r.where(g.To.Other()), r.who(g.To), large.Limit)})
 }
 
 // limitMoved tells whether a mailbox declined messages for a limit that is not
