@@ -33,9 +33,6 @@ type Options struct {
 	// OwnDoubles has the second copy of what an interrupted run had sent removed
 	// from the remote side although the policy removes nothing there.
 	OwnDoubles bool
-	// Rejoin has what comes to one side joined with what the other has kept to
-	// itself since an earlier run, where nothing is copied to the one; see rejoin.
-	Rejoin bool
 	// Scope tells which mailboxes take part.
 	Scope func(mail.MailboxName, mail.Role) bool
 	// Only restricts this run to some of those; nil is all. The others are

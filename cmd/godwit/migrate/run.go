@@ -193,7 +193,7 @@ func (o *Options) engine(p *pair, observe engine.Observer) engine.Options {
 	policy.Prefer = plan.Local
 	return engine.Options{
 		Account: o.Account, Job: Job, Places: [2]string{plan.Local: "the origin", plan.Remote: "the target"}, Local: p.origin, Remote: p.target, Index: o.Index, Mode: "migrate", Policy: policy,
-		Bound: o.Bound, Rejoin: true, OwnDoubles: o.Keeper != nil, Keeper: o.Keeper, Scope: p.inScope, DryRun: o.DryRun, Clock: o.Clock, Observer: observe,
+		Bound: o.Bound, OwnDoubles: o.Keeper != nil, Keeper: o.Keeper, Scope: p.inScope, DryRun: o.DryRun, Clock: o.Clock, Observer: observe,
 	}
 }
 
