@@ -61,6 +61,7 @@ soak: packages
 	$(GO) test -count=1 -timeout 0 -v ./cmd/godwit/e2e -run 'TestBackupCostsTheChange$$' -backup-messages 100000
 	$(GO) test -count=1 -timeout 0 -v ./cmd/godwit/e2e -run 'TestPast$$' -past-states 200 -past-messages 10000 -past-moments 50 -past-seed $$(($(FIRST) + 1))
 	$(GO) test -count=1 -timeout 0 ./imap -run 'EveryCommand|EveryByte|Silent' -every 1
+	$(GO) test -count=1 -timeout 0 ./archive -run 'EveryStep' -every 1
 	$(GO) test -count=1 -timeout 0 -v ./cmd/godwit/soak -run 'TestSoak$$' -seeds $(SEEDS) -first $(FIRST) -rounds $(ROUNDS)
 	$(GO) test -count=1 -timeout 0 -v ./cmd/godwit/soak -run DaemonSoak -accounts 20 -boxes 50 -idle 5m -first $(FIRST) -minutes $(MINUTES)
 

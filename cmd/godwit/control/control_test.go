@@ -149,6 +149,31 @@ func TestEndWaitsForNobody(t *testing.T) {
 	}
 }
 
+// Who calls while the daemon ends hears so, and does not wait for ever for one
+// that took the call and went.
+func TestCallAtTheEnd(t *testing.T) {
+	for range 300 {
+		s, err := Listen(filepath.Join(t.TempDir(), "sock"), func(context.Context, Call, func(any)) (int, error) { return 0, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := net.Dial("unix", s.listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := s.Serve(ctx); err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal("a call was taken and never answered")
+		}
+		conn.Close()
+	}
+}
+
 // Of daemons that begin at the same time one is heard, and the others are not.
 func TestDaemonsAtTheSameTime(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sock")

@@ -116,6 +116,9 @@ func (s *Server) Serve(ctx context.Context) error {
 		conn, err := s.listener.AcceptUnix()
 		switch {
 		case ctx.Err() != nil:
+			if err == nil {
+				conn.Close() // or who called just now would wait for ever
+			}
 			return nil
 		case errors.Is(err, net.ErrClosed):
 			return err
