@@ -337,12 +337,20 @@ func (m *mapper) spell(name mail.MailboxName) {
 	}
 }
 
-// respell writes the levels above a name as they are spelled already.
+// respell writes the levels above a name as they are spelled already. That may
+// be longer: an accent by itself takes more bytes than in one with its letter.
 func (m *mapper) respell(name mail.MailboxName) mail.MailboxName {
 	for n := name.Parent(); n != ""; n = n.Parent() {
-		if as, ok := m.spelled[m.rules.key(n)]; ok && m.rules.key(as+name[len(n):]) == m.rules.key(name) {
-			return as + name[len(n):]
+		as, ok := m.spelled[m.rules.key(n)]
+		if !ok || m.rules.key(as+name[len(n):]) != m.rules.key(name) {
+			continue
 		}
+		as += name[len(n):]
+		if m.rules.size(as) > m.rules.MaxName {
+			f := fitter{rules: m.rules}
+			as = join1(as.Parent(), f.shorten(as.Parent(), as.Base(), ""))
+		}
+		return as
 	}
 	return name
 }
